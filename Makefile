@@ -1,0 +1,54 @@
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := $(wildcard app agents web tables delivery notifications tests scripts)
+# For `make kafka`: one of Kafka's own tools, for example make kafka CMD="kafka-topics --list".
+CMD ?= kafka-topics --list
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run worker simulate topics kafka check format lock browser test clean
+
+help:           ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+setup:          ## the virtual environment, from the lock file
+	@$(PYTHON) scripts/bootstrap
+
+run: setup      ## the broker, a worker, a simulator and the board: everything, until Ctrl-C
+	@exec $(BIN)/python scripts/run.py
+
+worker: setup   ## one more worker beside a running broker: PORT=8087 make worker
+	@exec $(BIN)/python -m faust -A app worker -l info
+
+simulate: setup ## keep some teams busy
+	@exec $(BIN)/python -m faust -A app simulate
+
+topics: setup   ## create the topics, or check those that exist
+	@exec $(BIN)/python -m faust -A app topics
+
+kafka: setup    ## Kafka's own tools: make kafka CMD="kafka-consumer-groups --describe --group realtime-service"
+	@exec $(BIN)/python -m app.kafka.embedded tool $(CMD)
+
+check: setup    ## ruff, mypy --strict, the import rules, unit tests
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/mypy $(SOURCES)
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest -q tests/unit
+
+format: setup   ## let ruff rewrite the sources
+	@$(BIN)/ruff check --fix $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+
+lock:           ## resolve requirements/*.in anew (needs uv)
+	@scripts/lock
+
+browser: setup  # Chromium for the browser suite
+	@scripts/chromium
+
+test: setup browser ## every suite: unit, Kafka, chaos, browser
+	@$(BIN)/pytest tests
+
+clean:          ## remove the virtual environment and all data
+	@if [ -e data/kafka/broker.json ]; then echo "The embedded broker seems to be running: stop make run first (or remove data/kafka/broker.json)." >&2; exit 1; fi
+	rm -rf .venv .uv data .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,72 @@
+"""The fold agent: the unified stream, folded into the table."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from faust.types import AgentT, AppT, StreamT
+
+from agents.deadletter import dead_letter
+from app import metrics
+from app.domain.errors import BadRecord, Code
+from app.domain.fold import apply, deltas
+from app.domain.rows import Row
+from app.domain.topics import UNIFIED
+from app.domain.unified import parse
+from app.kafka.deadletters import DeadLetters
+from app.kafka.sender import Outgoing
+from app.kafka.transport.batches import Batch, BatchSchema, Record, batches
+from tables.table import StateTable
+
+
+class Folding:
+    """Folds batches of unified records into rows."""
+
+    def __init__(self, table: StateTable, dead_letters: DeadLetters) -> None:
+        self._table = table
+        self._dead_letters = dead_letters
+
+    async def fold(self, batch: Batch) -> None:
+        """Fold a batch; return once its rows are in the changelog and on disk.
+
+        Raises:
+            SendFailed: The changelog or a dead letter was not acknowledged.
+        """
+        by_partition: dict[int, list[Record]] = {}
+        for tp, records in batch.parts:
+            by_partition.setdefault(tp.partition, []).extend(records)
+        await asyncio.gather(*(self._fold(partition, records) for partition, records in by_partition.items()))
+
+    async def _fold(self, partition: int, records: list[Record]) -> None:
+        changed: dict[str, Row] = {}
+        dead: list[Outgoing] = []
+        now_ms = int(time.time() * 1000)
+
+        def stored(key: str) -> Row | None:
+            return changed.get(key) or self._table.row(partition, key)
+
+        for record in records:
+            try:
+                unified = parse(record.value, record.headers, record.key)
+                changed |= apply(stored, deltas(unified.event, unified.source))
+            except ValueError as error:
+                bad = error if isinstance(error, BadRecord) else BadRecord(Code.WRONG_TYPE, str(error))
+                metrics.DEAD_LETTERS.labels(topic=UNIFIED, code=bad.code.value).inc()
+                dead.append(dead_letter(record, bad, now_ms))
+        await self._dead_letters.send(dead)
+        await self._table.write(partition, changed, records[-1].offset)
+
+
+def register(app: AppT, folding: Folding) -> AgentT[Any]:
+    """Add the agent to the application."""
+
+    @app.agent(app.topic(UNIFIED, schema=BatchSchema()), name="fold")
+    async def fold_unified(stream: StreamT[Any]) -> None:
+        """Fold the unified stream into the table."""
+        async for batch in batches(stream):
+            await folding.fold(batch)
+            batch.ack()
+
+    return fold_unified

@@ -1,0 +1,93 @@
+"""Repartition: source records in, their events out, keyed by team and in the order that their timestamps ask for."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from agents.deadletter import dead_letter
+from app import metrics
+from app.domain.decode import decode
+from app.domain.errors import BadRecord
+from app.domain.events import Source, UnifiedEvent, encode, user_key
+from app.domain.fold import MEMBERSHIP, owner_of
+from app.domain.topics import UNIFIED
+from app.domain.unified import headers_for, traceparent_of
+from app.kafka.deadletters import DeadLetters
+from app.kafka.partitioner import partition_of
+from app.kafka.sender import Outgoing, Sender
+from app.kafka.transport.batches import Batch, Record
+
+MEMBERSHIP_KINDS = {"team.member_added": "added", "team.member_removed": "removed", "team.created": "created"}
+
+
+@dataclass(slots=True)
+class Routed:
+    """What comes of a batch of source records."""
+
+    candidates: list[Outgoing] = field(default_factory=list)
+    events: list[Outgoing] = field(default_factory=list)
+    dead: list[Outgoing] = field(default_factory=list)
+
+
+class Repartition:
+    """Writes the unified stream."""
+
+    def __init__(self, sender: Sender, dead_letters: DeadLetters, topics: Mapping[str, int]) -> None:
+        self._sender = sender
+        self._dead_letters = dead_letters
+        self._topics = topics
+
+    async def forward(self, batch: Batch) -> None:
+        """Send what comes of a batch; return once the broker has all of it.
+
+        Raises:
+            SendFailed: Not everything was acknowledged; nothing of the batch may be.
+        """
+        routed = self.route([records for _tp, records in batch.parts], int(time.time() * 1000))
+        # Where to look for a user's teams is known before the event that makes them a member: a crash between the two
+        # leaves a candidate that is no member, and never a member that is no candidate.
+        await self._sender.send(routed.candidates)
+        await self._dead_letters.send(routed.dead)
+        await self._sender.send(routed.events)
+
+    def route(self, parts: Iterable[list[Record]], now_ms: int) -> Routed:
+        """Decode records and say where each goes.
+
+        Records of one part keep their order; across parts the smaller event timestamp goes first.
+        """
+        routed = Routed()
+        decoded = [list(self._decode(records, routed.dead, now_ms)) for records in parts]
+        for event, record in heapq.merge(*decoded, key=lambda pair: pair[0].timestamp) if len(decoded) > 1 else decoded[0]:
+            source = Source(record.topic, record.partition, record.offset, record.timestamp)
+            headers = headers_for(source, traceparent_of(record.headers))
+            routed.events.append(self._unified(event, headers))
+            if event.type in MEMBERSHIP_KINDS:
+                routed.candidates.append(self._unified(candidate(event), headers))
+        return routed
+
+    def _decode(self, records: list[Record], dead: list[Outgoing], now_ms: int) -> Iterator[tuple[UnifiedEvent, Record]]:
+        metrics.EVENTS.labels(topic=records[0].topic).inc(len(records))
+        for record in records:
+            try:
+                found = decode(record.value, record.headers, Source(record.topic, record.partition, record.offset, record.timestamp))
+            except BadRecord as bad:
+                metrics.DEAD_LETTERS.labels(topic=record.topic, code=bad.code.value).inc()
+                dead.append(dead_letter(record, bad, now_ms))
+                continue
+            if found.clamped:
+                metrics.CLAMPED.labels(topic=record.topic).inc()
+            yield found.event, record
+
+    def _unified(self, event: UnifiedEvent, headers: list[tuple[str, bytes]]) -> Outgoing:
+        key = event.key.encode()
+        return Outgoing(UNIFIED, key, encode(event), headers, partition_of(key, self._topics[UNIFIED]))
+
+
+def candidate(event: UnifiedEvent) -> UnifiedEvent:
+    """The internal record beside an event that makes or ends a membership: in which team to look for the user."""
+    user_id = owner_of(event) if event.type == "team.created" else event.data["userId"]
+    data = {"teamId": event.team_id, "userId": user_id, "kind": MEMBERSHIP_KINDS[event.type]}
+    return UnifiedEvent(user_key(user_id), event.event_id, MEMBERSHIP, event.team_id, event.actor_id, event.timestamp, data)

@@ -1,0 +1,48 @@
+"""Positions: where in a team's log a client is, as an opaque text that compares in log order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+_FORM = re.compile(r"([0-9a-f]{16})-([0-9a-f]{16})-([0-9a-f]{16})")
+
+
+@dataclass(slots=True, frozen=True)
+class Position:
+    """A position taken apart."""
+
+    offset: int
+    log: str
+    """Tells one log from another; 16 hex digits."""
+    check: str
+    """Tells this record, of this team, from any other at the same offset; 16 hex digits."""
+
+
+def position(log: str, key: str, offset: int, headers: Sequence[tuple[str, bytes | None]]) -> str:
+    """The position of a record: ``<offset>-<log>-<check>``, each 16 hex digits.
+
+    Args:
+        log: The log's id, 16 hex digits.
+        key: ``team:<id>`` or ``user:<id>``.
+        offset: The record's offset in its partition.
+        headers: The record's headers: where it came from identifies it.
+    """
+    return f"{offset:016x}-{log}-{check(log, key, offset, headers)}"
+
+
+def check(log: str, key: str, offset: int, headers: Sequence[tuple[str, bytes | None]]) -> str:
+    """The check value of a record; of a place without one when ``headers`` is empty."""
+    digest = blake2b(f"{log} {key} {offset}".encode(), digest_size=8)
+    for name, value in headers:
+        if name.startswith("source-") and value is not None:
+            digest.update(value + b" ")
+    return digest.hexdigest()
+
+
+def parse(text: str) -> Position | None:
+    """Take a position apart; ``None`` for what is no position."""
+    found = _FORM.fullmatch(text)
+    return Position(int(found[1], 16), found[2], found[3]) if found else None

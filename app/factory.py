@@ -1,0 +1,143 @@
+"""The application: every part made once, and handed to those that need it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Any, cast
+
+import faust
+import uvloop
+from faust.assignor.partition_assignor import PartitionAssignor
+from faust.types import ServiceT
+from mode.supervisors import CrashingSupervisor
+
+from agents import register_fold, register_task, register_team, register_user
+from agents.fold import Folding
+from agents.repartition import Repartition
+from app import commands
+from app.cluster_secret import cluster_secret
+from app.errors import StartRefused
+from app.kafka import offsets, topics
+from app.kafka.client import faust_credentials
+from app.kafka.deadletters import DeadLetters
+from app.kafka.sender import Sender
+from app.kafka.transport import Transport
+from app.kafka.transport.driver import Producer
+from app.settings import Settings, load_or_exit
+from app.worker import Worker, refuse
+from delivery.hub import Hub, Seeds
+from delivery.tail import Tail
+from tables.table import StateTable
+from web.context import Context
+from web.peers import Peers
+from web.server import Server, options
+from web.sockets.handshake import Sockets
+
+log = logging.getLogger(__name__)
+
+SESSION_SECONDS = 10.0
+"""A worker that died is replaced after so long; one that leaves, at once."""
+HEARTBEAT_SECONDS = 2.0
+COMMIT_SECONDS = 0.5
+"""What a killed worker did since its last commit is done again by the next owner."""
+MAX_POLL_RECORDS = 4000
+MAX_REQUEST_BYTES = topics.CHANGELOG_MAX
+STREAM_BUFFER = 64
+"""Batches that wait for an agent; each is up to 500 records."""
+
+
+class Teamcast(faust.App):
+    """The Faust application of the realtime service."""
+
+    def __init__(self, settings: Settings, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.settings = settings
+        self.cluster_secret = cluster_secret(settings)
+        counts: dict[str, int] = {}
+        sender = Sender(lambda: cast(Producer, self.producer).client)
+        table = StateTable(self, sender=sender, partitions=settings.partitions)
+        self.tables.add(table)
+        owners = cast(PartitionAssignor, self.assignor).external_topics_metadata
+        peers = Peers(table, settings.url, self.cluster_secret, owners, counts)
+        hub = Hub(Seeds(peers.seed, peers.candidates), counts)
+        tail = Tail(settings, counts, hub)
+        hub.tail = tail
+        self.context = Context(settings, table, tail, hub, peers, sender, counts)
+        self.sockets = Sockets(self.context)
+        dead_letters = DeadLetters(sender)
+        repartition = Repartition(sender, dead_letters, counts)
+        for register in (register_task, register_team, register_user):
+            register(self, repartition)
+        register_fold(self, Folding(table, dead_letters))
+        cast(Server, self.web).add_routes(self.sockets)
+
+    def _new_transport(self) -> Any:
+        return Transport(self.conf.broker_consumer, self)
+
+    def _new_producer_transport(self) -> Any:
+        return Transport(self.conf.broker_producer, self)
+
+    def _new_web(self) -> Any:
+        return Server(self)
+
+    def on_init_dependencies(self) -> Iterable[ServiceT]:
+        """Faust's own services, and delivery."""
+        return [*super().on_init_dependencies(), self.context.hub, self.context.tail]
+
+    async def on_first_start(self) -> None:
+        """Check what must be right before anything is read, and make what is missing."""
+        await super().on_first_start()
+        if not self.settings.auth:
+            log.warning("authentication is off: anyone on this machine may read and write as anyone")
+        try:
+            self.context.topics.update(await topics.ensure(self.settings))
+            await offsets.ensure_started(self.settings, self.context.topics)
+        except StartRefused as error:
+            refuse(error)
+
+    async def on_stop(self) -> None:
+        """Let the clients go first, then the partitions."""
+        self.context.draining.set()
+        await self.sockets.drain(self.settings.drain_seconds)
+        await super().on_stop()
+        await self.context.peers.close()
+
+
+def create(settings: Settings) -> Teamcast:
+    """An application with these settings; nothing is started."""
+    app = Teamcast(
+        settings,
+        id=topics.GROUP,
+        Worker=Worker,
+        broker=";".join(f"kafka://{broker}" for broker in settings.kafka_brokers),
+        broker_credentials=faust_credentials(settings),
+        broker_session_timeout=SESSION_SECONDS,
+        broker_heartbeat_interval=HEARTBEAT_SECONDS,
+        broker_commit_interval=COMMIT_SECONDS,
+        broker_max_poll_records=MAX_POLL_RECORDS,
+        producer_max_request_size=MAX_REQUEST_BYTES,
+        agent_supervisor=CrashingSupervisor,
+        stream_buffer_maxsize=STREAM_BUFFER,
+        store="rocksdb://",
+        datadir=settings.folder,
+        topic_allow_declare=False,
+        web_bind=settings.bind,
+        web_host=settings.bind,
+        web_port=settings.port,
+        canonical_url=settings.url,
+        web_application_options=options(),
+    )
+    commands.register(app)
+    return app
+
+
+def from_environment() -> Teamcast:
+    """The application of this process; a bad setting ends it with exit code 2 and one line."""
+    settings = load_or_exit()
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    try:
+        return create(settings)
+    except StartRefused as error:
+        refuse(error)

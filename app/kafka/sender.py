@@ -1,0 +1,62 @@
+"""Sending a batch of records and knowing that the broker has them all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.structs import RecordMetadata
+
+from app.errors import SendFailed
+
+SEND_SECONDS = 120.0
+"""Bound on one batch: longer than a broker's restart or a leader election, shorter than anyone's patience."""
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+@dataclass(slots=True, frozen=True)
+class Outgoing:
+    """A record to be written."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    partition: int | None = None
+    """``None``: Kafka's default partitioner decides by the key."""
+
+
+class Sender:
+    """Sends records over the worker's one idempotent producer, which exists once the worker has started."""
+
+    def __init__(self, producer: Callable[[], AIOKafkaProducer]) -> None:
+        self._producer = producer
+
+    async def send(self, records: Sequence[Outgoing]) -> list[RecordMetadata]:
+        """Send records in order and wait until every in-sync replica has them.
+
+        Returns:
+            Where each record went, in the order given.
+
+        Raises:
+            SendFailed: A record was refused, or not acknowledged in time. Any of them may be in the log all the same.
+        """
+        if not records:
+            return []
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                producer = self._producer()
+                futures = [
+                    await producer.send(
+                        r.topic, r.value, key=r.key, partition=r.partition, headers=cast("list[tuple[str, bytes]]", r.headers)
+                    )
+                    for r in records
+                ]
+                return list(await asyncio.gather(*futures))
+        except (KafkaError, TimeoutError) as error:
+            raise SendFailed(f"{len(records)} records for {records[0].topic}: {error!r}") from error

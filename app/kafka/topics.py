@@ -1,0 +1,121 @@
+"""The topics that this project makes, and the check that those it finds will do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from app.domain.topics import SOURCE_TOPICS, UNIFIED, dead_letter_topic
+from app.errors import StartRefused
+from app.kafka.client import connection
+from app.settings import Settings
+
+GROUP = "realtime-service"
+"""Consumer group, and the Faust application's id."""
+TABLE = "state"
+CHANGELOG = f"{GROUP}-{TABLE}-changelog"
+
+MIB = 2**20
+DAY_MS = 86_400_000
+SOURCE_MAX = 2 * MIB
+UNIFIED_MAX = 8 * MIB
+"""A source value of at most 512 KiB, as JSON written anew, with headers: well below this."""
+DEAD_LETTER_MAX = 80 * MIB
+"""Whatever a foreign source topic let in."""
+CHANGELOG_MAX = 80 * MIB
+"""A row keeps the newest 128 unknown members and the known ones, each from a value of at most 512 KiB."""
+
+
+@dataclass(slots=True, frozen=True)
+class Spec:
+    """A topic as we make it."""
+
+    name: str
+    config: dict[str, str] = field(default_factory=dict)
+    like_unified: bool = False
+    """Its partitions must be those of ``team.events``."""
+
+
+def catalogue(settings: Settings) -> list[Spec]:
+    """Every topic, as made when it is missing."""
+    broker_time = {"message.timestamp.type": "LogAppendTime"}
+    retention = {"cleanup.policy": "delete", "retention.ms": str(int(settings.retention * 1000))}
+    specs = [Spec(UNIFIED, broker_time | retention | {"max.message.bytes": str(UNIFIED_MAX)}, like_unified=True)]
+    specs += [Spec(name, broker_time | {"cleanup.policy": "delete", "max.message.bytes": str(SOURCE_MAX)}) for name in SOURCE_TOPICS]
+    specs += [
+        Spec(dead_letter_topic(name), broker_time | {"cleanup.policy": "delete", "max.message.bytes": str(DEAD_LETTER_MAX)})
+        for name in (*SOURCE_TOPICS, UNIFIED)
+    ]
+    changelog = {
+        "cleanup.policy": "compact",
+        "min.compaction.lag.ms": str(DAY_MS),
+        "delete.retention.ms": str(7 * DAY_MS),
+        "max.message.bytes": str(CHANGELOG_MAX),
+    }
+    return [*specs, Spec(CHANGELOG, changelog, like_unified=True)]
+
+
+async def ensure(settings: Settings) -> dict[str, int]:
+    """Make the topics that are missing and check the others.
+
+    Returns:
+        Every topic of the catalogue and its number of partitions.
+
+    Raises:
+        StartRefused: No broker answers, a topic was refused, ``team.events`` is compacted, or partition counts
+            contradict each other.
+    """
+    admin = AIOKafkaAdminClient(**connection(settings))
+    try:
+        await admin.start()
+    except (KafkaError, OSError) as error:
+        raise StartRefused(
+            f"KAFKA_BROKERS: no broker answers at {', '.join(settings.kafka_brokers)} ({error.__class__.__name__})"
+        ) from None
+    try:
+        found = await _partitions(admin)
+        specs = catalogue(settings)
+        await _make(admin, settings, [spec for spec in specs if spec.name not in found], found.get(UNIFIED, settings.partitions))
+        found = await _partitions(admin)
+        await _refuse_compacted(admin)
+    except (KafkaError, OSError) as error:
+        raise StartRefused(f"the topics could not be made: {error!r}") from None
+    finally:
+        await admin.close()
+    for spec in specs:
+        if spec.like_unified and found[spec.name] != found[UNIFIED]:
+            raise StartRefused(
+                f"topic {spec.name} has {found[spec.name]} partitions, {UNIFIED} has {found[UNIFIED]}: rows and events of a team must"
+                f" share a partition number. Delete {spec.name} (it is built again from {UNIFIED}) or restore the count"
+            )
+    return {spec.name: found[spec.name] for spec in specs}
+
+
+async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:
+    return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics() if not topic["error_code"]}
+
+
+async def _make(admin: AIOKafkaAdminClient, settings: Settings, specs: list[Spec], partitions: int) -> None:
+    if not specs:
+        return
+    copies = settings.replication_factor
+    if copies is None:
+        copies = min(3, len((await admin.describe_cluster())["brokers"]))
+    more = {"min.insync.replicas": "2"} if copies >= 3 else {}
+    new = [NewTopic(s.name, partitions if s.like_unified else settings.partitions, copies, topic_configs=s.config | more) for s in specs]
+    response = await admin.create_topics(new)
+    for name, code, *rest in response.topic_errors:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:  # another worker was quicker
+            raise StartRefused(f"topic {name} was refused: {rest[0] if rest and rest[0] else error.__name__}")
+
+
+async def _refuse_compacted(admin: AIOKafkaAdminClient) -> None:
+    [response] = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, UNIFIED, configs={"cleanup.policy": ""})])
+    for _code, _message, _kind, _name, entries in response.resources:
+        for name, value, *_ in entries:
+            if name == "cleanup.policy" and "compact" in value:
+                raise StartRefused(f"topic {UNIFIED} is compacted: it would forget events. Set cleanup.policy=delete on it")

@@ -1,0 +1,114 @@
+"""An entry: one record of the log, as the ring holds it and as clients get it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from app.domain.positions import position
+from app.domain.unified import UnifiedRecord, parse
+
+ENTRY_BYTES = 400
+"""What an entry costs beside its value: objects, headers, its places in two lists (measured with tracemalloc)."""
+
+
+class Entry:
+    """A record that is delivered to whoever may see its key. Encoded once, for all of them."""
+
+    __slots__ = ("_frame", "_json", "_record", "headers", "key", "log", "offset", "raw_key", "skipped", "timestamp", "value")
+
+    def __init__(  # noqa: PLR0917  (made for each record of the log: keywords would cost more than they tell)
+        self, log: str, offset: int, raw_key: bytes, value: bytes, headers: list[tuple[str, bytes]], timestamp: int
+    ) -> None:
+        self.log = log
+        self.offset = offset
+        self.raw_key = raw_key
+        self.key = raw_key.decode("latin-1")
+        self.value = value
+        self.headers = headers
+        self.timestamp = timestamp
+        """The source record's own time, milliseconds: where the delivery time is measured from."""
+        self.skipped = False
+        """Whether it turned out to be no unified record: clients never see it."""
+        self._record: UnifiedRecord | None = None
+        self._json: bytes | None = None
+        self._frame: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that the entry holds."""
+        return len(self.value) + ENTRY_BYTES
+
+    @property
+    def record(self) -> UnifiedRecord:
+        """The record, parsed.
+
+        Raises:
+            BadRecord: It is no unified record.
+        """
+        if self._record is None:
+            self._record = parse(self.value, self.headers, self.raw_key)
+        return self._record
+
+    @property
+    def position(self) -> str:
+        """The event's position."""
+        return position(self.log, self.key, self.offset, self.headers)
+
+    @property
+    def finished(self) -> bool:
+        """Whether a view has said what state the event carries."""
+        return self._json is not None
+
+    def finish(self, carries_state: bool, state: Any) -> None:
+        """Settle what clients get.
+
+        Args:
+            carries_state: Whether the event's data alone would mislead.
+            state: The task, member or team; ``None`` where there is none. Unused when no state is carried.
+        """
+        middle = b',"state":' + orjson.dumps(state) if carries_state else b""
+        self._json = self.value[:-1] + b',"position":"' + self.position.encode() + b'"' + middle + b"}"
+        self._frame = None
+
+    @property
+    def json(self) -> bytes:
+        """The event as clients get it: the unified value, its position, and its state where it carries one."""
+        if self._json is None:
+            raise AssertionError("an entry is delivered before a view has folded it")
+        return self._json
+
+    @property
+    def frame(self) -> bytes:
+        """`json` as one unmasked WebSocket text frame."""
+        if self._frame is None:
+            self._frame = text_frame(self.json)
+        return self._frame
+
+
+def type_of(value: bytes) -> str:
+    """The type of a unified record; empty where it has none.
+
+    Reads the first bytes as `app.domain.events.encode` writes them, without parsing the rest; another writer's order
+    of members is parsed.
+    """
+    end = value.find(b'"', 12)
+    if value.startswith(b'{"eventId":"') and value[end - 1 : end] != b"\\" and value.startswith(b'","type":"', end):
+        return value[end + 10 : value.find(b'"', end + 10)].decode("latin-1")
+    try:
+        found = orjson.loads(value)
+    except ValueError:
+        return ""
+    name = found.get("type") if isinstance(found, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def text_frame(payload: bytes) -> bytes:
+    """A server's unfragmented text frame (RFC 6455, section 5.2)."""
+    size = len(payload)
+    if size < 126:
+        return b"\x81" + size.to_bytes(1, "big") + payload
+    if size < 65_536:
+        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
+    return b"\x81\x7f" + size.to_bytes(8, "big") + payload

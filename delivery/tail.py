@@ -1,0 +1,215 @@
+"""The tail: reads ``team.events`` outside any group, and hands each new record to whoever delivers it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from time import monotonic, time
+from typing import Any, Protocol
+
+import orjson
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.structs import ConsumerRecord
+from mode import Service
+
+from app import metrics
+from app.domain.fold import MEMBERSHIP
+from app.domain.topics import UNIFIED
+from app.kafka.client import connection
+from app.settings import Settings
+from delivery.entry import Entry, type_of
+from delivery.ring import Ring
+from delivery.window import DuplicateWindow, identities
+
+FETCH_WAIT_MS = 100
+"""How long the broker holds a fetch that finds nothing new; one that finds something returns at once."""
+POLL_RECORDS = 1000
+RECONNECT_SECONDS = 1.0
+BEHIND_SECONDS = 10.0
+BEHIND_FOR_SECONDS = 30.0
+SLICE_SECONDS = 0.02
+"""After so long the loop lets others in, however much is waiting."""
+
+
+class Reader(Protocol):
+    """Who takes what the tail reads."""
+
+    def on_entry(self, entry: Entry) -> None:
+        """Take the next record that clients may get."""
+
+    def on_candidate(self, user_id: int, team_id: int) -> None:
+        """Take word of a team in which to look for a user."""
+
+    def reset(self) -> None:
+        """Forget everything: what comes next does not follow what came before."""
+
+
+class _Partition:
+    """One partition as this reader sees it."""
+
+    __slots__ = ("deliver_from", "next", "ring", "target", "window")
+
+    def __init__(self, start: int, deliver_from: int, target: int, ring_bytes: int, window: int) -> None:
+        self.next = start
+        self.deliver_from = deliver_from
+        self.target = target
+        self.ring = Ring(ring_bytes, deliver_from)
+        self.window = DuplicateWindow(window)
+
+
+class Tail(Service):
+    """Follows a set of partitions; today all of them."""
+
+    def __init__(self, settings: Settings, topics: Mapping[str, int], reader: Reader, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._settings = settings
+        self._topics = topics
+        self._reader = reader
+        self._partitions: dict[int, _Partition] = {}
+        self._moved = asyncio.Event()
+        self._behind_since: float | None = None
+        self._late_since: float | None = None
+        self.caught_up = False
+        """Whether the end that the log had when we started has been reached."""
+        self.log_id = "0" * 16
+        """Which log this is, 16 hex digits."""
+
+    def next(self, partition: int) -> int:
+        """The offset that is read next: everything before it has been handed on.
+
+        Raises:
+            KeyError: The partition is none of ours, or the tail has not started.
+        """
+        return self._partitions[partition].next
+
+    def offsets(self) -> dict[int, int]:
+        """`next` of every partition."""
+        return {number: partition.next for number, partition in self._partitions.items()}
+
+    def ring(self, partition: int) -> Ring:
+        """The newest records of a partition."""
+        return self._partitions[partition].ring
+
+    async def wait_for(self, partition: int, offset: int, seconds: float) -> bool:
+        """Wait until the record at ``offset`` has been handed on; whether that happened within ``seconds``."""
+        try:
+            async with asyncio.timeout(seconds):
+                while partition not in self._partitions or self._partitions[partition].next <= offset:
+                    await self._moved.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    @property
+    def behind_too_long(self) -> bool:
+        """Whether this worker has been more than `BEHIND_SECONDS` behind for `BEHIND_FOR_SECONDS`."""
+        return self._late_since is not None and monotonic() - self._late_since > BEHIND_FOR_SECONDS
+
+    @property
+    def lag_seconds(self) -> float:
+        """How far behind the log, by the broker's time of the record read last; 0 at its end."""
+        return 0.0 if self._behind_since is None else max(0.0, time() - self._behind_since)
+
+    @Service.task
+    async def _follow(self) -> None:
+        while not self.should_stop:
+            consumer = AIOKafkaConsumer(
+                enable_auto_commit=False,
+                auto_offset_reset="none",
+                fetch_max_wait_ms=FETCH_WAIT_MS,
+                max_partition_fetch_bytes=2**20,
+                **connection(self._settings),
+            )
+            try:
+                await consumer.start()
+                await self._begin(consumer)
+                while not self.should_stop:
+                    await self._read(consumer)
+            except OffsetOutOfRangeError as error:
+                # Records that we had not read are gone, or the log is another one. Nobody may be left to think that
+                # nothing happened in between.
+                self.log.error("the log no longer holds what comes next (%s): everybody starts anew", error)
+                self._partitions.clear()
+                self.caught_up = False
+                self._reader.reset()
+            except (KafkaError, OSError) as error:
+                self.log.warning("the log is out of reach: %r", error)
+            finally:
+                await consumer.stop()
+            await self.sleep(RECONNECT_SECONDS)
+
+    async def _begin(self, consumer: AIOKafkaConsumer) -> None:
+        tps = [TopicPartition(UNIFIED, number) for number in range(self._topics[UNIFIED])]
+        consumer.assign(tps)
+        if not self._partitions:
+            begin, end = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+            for tp in tps:
+                # A whole window before the first record that may be delivered: only then every repeat is known as one.
+                start = max(begin[tp], end[tp] - 2 * self._settings.duplicate_window)
+                deliver_from = start if start == begin[tp] else start + self._settings.duplicate_window
+                self._partitions[tp.partition] = _Partition(
+                    start, deliver_from, end[tp], self._settings.ring_bytes // len(tps), self._settings.duplicate_window
+                )
+            self._check_caught_up()
+        for tp in tps:
+            consumer.seek(tp, self._partitions[tp.partition].next)
+
+    async def _read(self, consumer: AIOKafkaConsumer) -> None:
+        found = await consumer.getmany(timeout_ms=1000, max_records=POLL_RECORDS)
+        until = monotonic() + SLICE_SECONDS
+        newest = 0
+        for tp, records in found.items():
+            for record in records:
+                self._hand_on(self._partitions[tp.partition], record)
+                if monotonic() > until:
+                    await asyncio.sleep(0)
+                    until = monotonic() + SLICE_SECONDS
+            newest = max(newest, records[-1].timestamp)
+        behind = any((consumer.highwater(TopicPartition(UNIFIED, n)) or 0) > p.next for n, p in self._partitions.items())
+        self._behind_since = newest / 1000 if behind and newest else self._behind_since if behind else None
+        metrics.TAIL_LAG.set(self.lag_seconds)
+        if self.lag_seconds <= BEHIND_SECONDS:
+            self._late_since = None
+        elif self._late_since is None:
+            self._late_since = monotonic()
+        if found:
+            self._check_caught_up()
+            self._moved.set()
+            self._moved.clear()
+
+    def _check_caught_up(self) -> None:
+        self.caught_up = self.caught_up or all(p.next >= p.target for p in self._partitions.values())
+
+    def _hand_on(self, partition: _Partition, record: ConsumerRecord) -> None:
+        offset = record.offset
+        partition.next = offset + 1
+        key, value = record.key or b"", record.value or b""
+        distance = partition.window.distance(offset, identities(key, value, record.headers))
+        if distance is not None:
+            metrics.REPEAT_DISTANCE.observe(distance)
+            return
+        kind = type_of(value)
+        if offset < partition.deliver_from:
+            return
+        if kind.startswith("_"):
+            if kind == MEMBERSHIP:
+                self._hand_on_candidate(value)
+            return
+        entry = Entry(self.log_id, offset, key, value, record.headers, _source_time(record))
+        partition.ring.append(entry)
+        self._reader.on_entry(entry)
+
+    def _hand_on_candidate(self, value: bytes) -> None:
+        try:
+            data = orjson.loads(value)["data"]
+            self._reader.on_candidate(int(data["userId"]), int(data["teamId"]))
+        except (ValueError, KeyError, TypeError):
+            self.log.warning("a record of type %s is skipped: it cannot be read", MEMBERSHIP)
+
+
+def _source_time(record: ConsumerRecord) -> int:
+    for name, value in record.headers:
+        if name == "source-timestamp" and value.isdigit():
+            return int(value)
+    return int(record.timestamp)

@@ -1,0 +1,150 @@
+"""The view: one team's state, or one user's own, folded live from the tail with the fold agent's own function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from app.domain import state as states
+from app.domain.events import Source, UnifiedEvent
+from app.domain.fold import apply, deltas, owner_of
+from app.domain.rows import Row, decode, encode
+from app.domain.state import State
+
+
+@dataclass(slots=True, frozen=True)
+class Change:
+    """What one event did."""
+
+    carries_state: bool
+    """Whether clients need ``state`` beside the data."""
+    state: State | None
+    """The task, member, team or user that the event names, afterwards."""
+    joined: int | None = None
+    """Who became a member."""
+    left: tuple[int, ...] = ()
+    """Who ceased to be one."""
+    reset: bool = False
+    """Whether more changed than any single object tells."""
+
+
+class View:
+    """Rows of one key: members decoded, since they decide who listens; tasks as the bytes that the table stores."""
+
+    def __init__(self, key: str, offset: int, rows: Iterable[tuple[str, bytes]]) -> None:
+        """Begin with the rows as they stood at ``offset``."""
+        self.key = key
+        self.offset = offset
+        """The fold is of every record up to here."""
+        kind, _, number = key.partition(":")
+        self.team_id = int(number) if kind == "team" else None
+        self.user_id = int(number) if kind == "user" else None
+        self._team: Row | None = None
+        self._user: Row | None = None
+        self._members: dict[int, Row] = {}
+        self._tasks: dict[int, bytes] = {}
+        for name, value in rows:
+            self._put(name, decode(value), value)
+
+    # --- reading
+
+    @property
+    def _deleted(self) -> str | None:
+        return states.deleted_rank(self._team)
+
+    def role(self, user_id: int) -> str | None:
+        """The user's role; ``None`` for someone who is no member."""
+        return states.member_role(self._members.get(user_id), self._deleted)
+
+    def member_ids(self) -> list[int]:
+        """Ids of the members, sorted."""
+        return [user_id for user_id in sorted(self._members) if self.role(user_id) is not None]
+
+    def members(self) -> list[State]:
+        """The members as in a snapshot, sorted by id."""
+        return [{"userId": user_id, "role": role} for user_id in sorted(self._members) if (role := self.role(user_id)) is not None]
+
+    def team(self) -> State | None:
+        """The team as in a snapshot; ``None`` where there is none."""
+        if self.team_id is None:
+            return None
+        return states.team_state(self.team_id, self._team, any(self.role(user_id) is not None for user_id in self._members))
+
+    def user(self) -> State | None:
+        """The user as in a snapshot; ``None`` for a team's view, or a user never heard of."""
+        return None if self.user_id is None else states.user_state(self.user_id, self._user)
+
+    def tasks(self) -> list[State]:
+        """The tasks as in a snapshot, sorted by id."""
+        deleted = self._deleted
+        found = ((task_id, states.task_state(task_id, decode(self._tasks[task_id]), deleted)) for task_id in sorted(self._tasks))
+        return [state for _task_id, state in found if state is not None]
+
+    def state_of(self, event: UnifiedEvent) -> State | None:
+        """The object that an event names, as it is now."""
+        family = event.type.partition(".")[0]
+        if family == "task":
+            task_id = event.data["taskId"]
+            value = self._tasks.get(task_id)
+            return None if value is None else states.task_state(task_id, decode(value), self._deleted)
+        if family == "user":
+            return self.user()
+        if event.type.startswith("team.member_"):
+            user_id = event.data["userId"]
+            return states.member_state(user_id, self._members.get(user_id), self._deleted)
+        return self.team()
+
+    # --- folding
+
+    def fold(self, event: UnifiedEvent, source: Source, offset: int) -> Change:
+        """Fold the next record of this key."""
+        before = self.state_of(event)
+        affected = self._affected(event)
+        roles = {user_id: self.role(user_id) for user_id in affected}
+        deleted_before = self._deleted
+        for name, row in apply(self._stored, deltas(event, source)).items():
+            self._put(name, row)
+        self.offset = offset
+        after = self.state_of(event)
+        carries = event.type != "user.created" and states.effect(event, before, after)
+        joined = next((user_id for user_id in affected if roles[user_id] is None and self.role(user_id) is not None), None)
+        left = tuple(user_id for user_id in affected if roles[user_id] is not None and self.role(user_id) is None)
+        return Change(carries, after, joined, left, self._resets(event, carries, roles, deleted_before, after))
+
+    def _affected(self, event: UnifiedEvent) -> list[int]:
+        """Whose membership the event may change."""
+        if event.type == "team.deleted":
+            return list(self._members)
+        if event.type == "team.created":
+            return [owner_of(event)]
+        return [event.data["userId"]] if event.type.startswith("team.member_") else []
+
+    def _resets(self, event: UnifiedEvent, carries: bool, roles: dict[int, str | None], deleted_before: str | None, after: Any) -> bool:
+        if event.type == "team.created":
+            owner = owner_of(event)
+            return states.created_resets(carries, roles[owner], self.role(owner))
+        return event.type == "team.deleted" and states.deleted_resets(deleted_before, self._deleted, after)
+
+    def _stored(self, name: str) -> Row | None:
+        family, _, rest = name.partition("/")
+        if family == "team":
+            return self._team
+        if family == "user":
+            return self._user
+        number = int(rest.rpartition("/")[2])
+        if family == "member":
+            return self._members.get(number)
+        value = self._tasks.get(number)
+        return None if value is None else decode(value)
+
+    def _put(self, name: str, row: Row, value: bytes | None = None) -> None:
+        family, _, rest = name.partition("/")
+        if family == "team":
+            self._team = row
+        elif family == "user":
+            self._user = row
+        elif family == "member":
+            self._members[int(rest.rpartition("/")[2])] = row
+        elif family == "task":
+            self._tasks[int(rest.rpartition("/")[2])] = encode(row) if value is None else value

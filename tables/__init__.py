@@ -1,0 +1,1 @@
+"""The one table: rows by family, one RocksDB a partition, written in batches, recovered by merging."""

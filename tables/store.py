@@ -1,0 +1,124 @@
+"""Rows on disk: one RocksDB a partition, opened and closed with the assignment."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
+
+import rocksdict
+from faust.stores import rocksdb
+from faust.types import TP, CollectionT, EventT
+
+from app.domain import rows as domain_rows
+from app.kafka.transport.batches import Record
+
+META_KEY = b"\x00meta"
+"""Row that begins every changelog batch: the highest unified offset that the batch, or any before it, may contain."""
+BLOCK_CACHE_BYTES = 64 * 2**20
+WRITE_BUFFER_BYTES = 16 * 2**20
+WRITE_BUFFERS = 3
+
+_cache = rocksdict.Cache(BLOCK_CACHE_BYTES)
+
+
+def _options() -> rocksdict.Options:
+    """Bounded memory: one block cache for all partitions, small memtables."""
+    options = rocksdict.Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES)
+    options.set_max_write_buffer_number(WRITE_BUFFERS)
+    options.set_max_open_files(256)
+    table = rocksdict.BlockBasedOptions()
+    table.set_block_cache(_cache)
+    table.set_bloom_filter(10, block_based=False)
+    options.set_block_based_table_factory(table)
+    return options
+
+
+def merge_values(key: bytes, ours: bytes | None, theirs: bytes) -> bytes:
+    """The value of a row that two writers may have written: the newer of each part of it."""
+    if ours is None or ours == theirs:
+        return theirs
+    if key == META_KEY:
+        return max(ours, theirs, key=int)
+    return domain_rows.encode(domain_rows.merge(domain_rows.decode(ours), domain_rows.decode(theirs)))
+
+
+class RowStore(rocksdb.Store):
+    """Faust's RocksDB store with bounded memory, batch writes, and a changelog that is merged and not replayed over."""
+
+    _dbs: dict[int, rocksdict.Rdict]
+
+    def _open_for_partition(self, partition: int) -> rocksdict.Rdict:
+        path = self.partition_path(partition)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return rocksdict.Rdict(str(path), options=_options())
+
+    def has(self, partition: int) -> bool:
+        """Whether the partition is open here."""
+        return partition in self._dbs
+
+    def read(self, partition: int, key: bytes) -> bytes | None:
+        """Value of a row; ``None`` where there is none."""
+        return cast("bytes | None", self._db_for_partition(partition).get(key))
+
+    def scan(self, partition: int, prefix: bytes, start: bytes | None = None, limit: int | None = None) -> list[tuple[bytes, bytes]]:
+        """Rows whose key begins with ``prefix``, in key order, from ``start`` on, at most ``limit``.
+
+        A list, not an iterator: an open iterator holds the database while a rebalance waits to close it.
+        """
+        found: list[tuple[bytes, bytes]] = []
+        for key, value in self._db_for_partition(partition).items(from_key=start or prefix):
+            if not key.startswith(prefix) or len(found) == limit:
+                break
+            found.append((key, value))
+        return found
+
+    def write(self, partition: int, rows: Iterable[tuple[bytes, bytes]], offset: int) -> None:
+        """Put rows and the changelog offset that they reach, all or nothing."""
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for key, value in rows:
+            batch.put(key, value)
+        batch.put(self.offset_key, str(offset).encode())
+        self._db_for_partition(partition).write(batch)
+
+    def apply_changelog_batch(self, batch: Iterable[EventT[Any]], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]) -> None:
+        """Merge changelog records into the rows."""
+        for tp, merged, offset in _merged(batch, self.read):
+            self.write(tp.partition, merged.items(), offset)
+
+    def revoke_partitions(self, table: CollectionT, tps: set[TP]) -> None:
+        """Close the databases of partitions that are another worker's now."""
+        for tp in tps:
+            if tp.topic in table.changelog_topic.topics:
+                self._close(tp.partition)
+
+    def _close(self, partition: int) -> None:
+        db = self._dbs.pop(partition, None)
+        if db is not None:
+            db.close()
+
+    async def on_stop(self) -> None:
+        """Close every database."""
+        for partition in list(self._dbs):
+            self._close(partition)
+        gc.collect()
+
+    async def stop(self) -> None:
+        """Close every database; Faust's own only forgets them."""
+        await self.on_stop()
+
+
+def _merged(batch: Iterable[EventT[Any]], read: Callable[[int, bytes], bytes | None]) -> Iterator[tuple[TP, dict[bytes, bytes], int]]:
+    by_partition: dict[TP, list[Record]] = {}
+    for event in batch:
+        by_partition.setdefault(event.message.tp, []).extend(cast("list[Record]", event.value))
+    for tp, records in by_partition.items():
+        merged: dict[bytes, bytes] = {}
+        for record in records:
+            if record.key is None or record.value is None:
+                continue
+            ours = merged.get(record.key)
+            merged[record.key] = merge_values(record.key, read(tp.partition, record.key) if ours is None else ours, record.value)
+        yield tp, merged, max(record.offset for record in records)

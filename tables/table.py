@@ -1,0 +1,119 @@
+"""The one Faust table: rows of every family, written in batches, read where they are owned."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from faust.tables.table import Table
+from faust.types import TP, AppT, StoreT
+from faust.types.tables import CollectionT
+
+from app.domain.rows import Row, decode, encode
+from app.domain.topics import UNIFIED
+from app.errors import Moved
+from app.kafka.sender import Outgoing, Sender
+from app.kafka.topics import CHANGELOG, TABLE
+from app.kafka.transport.batches import BatchSchema
+from app.kafka.transport.driver import Consumer
+from tables.store import META_KEY, RowStore
+
+RECOVERY_BATCHES = 4
+"""Changelog batches that Faust collects before they are merged; each is up to 500 records already."""
+
+
+class StateTable(Table[bytes, bytes]):
+    """Rows, one RocksDB a partition of ``team.events``.
+
+    A batch is written to the changelog first, then, once the broker has it, to RocksDB together with the changelog's
+    offset: what is on disk is never ahead of the changelog.
+    """
+
+    def __init__(self, app: AppT, *, sender: Sender, partitions: int, **kwargs: Any) -> None:
+        super().__init__(
+            app,
+            name=TABLE,
+            partitions=partitions,
+            schema=BatchSchema(),
+            key_type=bytes,
+            value_type=bytes,
+            recovery_buffer_size=RECOVERY_BATCHES,
+            **kwargs,
+        )
+        self._sender = sender
+        self._folded: dict[int, int] = {}
+
+    def _new_store(self) -> StoreT[Any, Any]:
+        url = self.app.conf.store
+        return cast(StoreT[Any, Any], RowStore(url, self.app, cast(CollectionT, self), table_name=self.name, loop=self.loop, options={}))
+
+    @property
+    def rows(self) -> RowStore:
+        """The store beneath."""
+        return cast(RowStore, self.data)
+
+    def row(self, partition: int, key: str) -> Row | None:
+        """A row as stored, whether or not the partition answers yet."""
+        value = self.rows.read(partition, key.encode())
+        return None if value is None else decode(value)
+
+    async def write(self, partition: int, changed: dict[str, Row], upto: int) -> None:
+        """Write the rows that the records of ``team.events`` up to offset ``upto`` changed.
+
+        Raises:
+            SendFailed: The changelog did not take them; nothing was written here.
+        """
+        if changed:
+            rows = [(META_KEY, b"%d" % max(upto, self._meta(partition)))]
+            rows += [(key.encode(), encode(row)) for key, row in changed.items()]
+            sent = await self._sender.send([Outgoing(CHANGELOG, key, value, partition=partition) for key, value in rows])
+            self.rows.write(partition, rows, sent[-1].offset)
+        self._folded[partition] = upto
+
+    def _meta(self, partition: int) -> int:
+        value = self.rows.read(partition, META_KEY)
+        return -1 if value is None else int(value)
+
+    def owned(self) -> set[int]:
+        """Partitions that this worker is the owner of, recovered or not."""
+        return {tp.partition for tp in self.app.assignor.assigned_actives() if tp.topic == UNIFIED}
+
+    def folded(self, partition: int) -> int:
+        """Offset in ``team.events`` up to which the rows of a partition are the fold; they are of no later record.
+
+        Raises:
+            Moved: The partition is another worker's, or not recovered that far yet.
+        """
+        if not self.app.tables.actives_ready or self.app.rebalancing or partition not in self.owned() or not self.rows.has(partition):
+            raise Moved(f"partition {partition} is not here")
+        at = self._folded.get(partition)
+        if at is None:
+            committed = cast(Consumer, self.app.consumer).begun_at(TP(UNIFIED, partition))
+            if committed is None:
+                raise Moved(f"partition {partition} is not positioned yet")
+            at = committed - 1
+        # An owner before us, or we before a restart, wrote rows of records up to the meta row's: until they are folded
+        # again the rows are ahead of what we would call their position.
+        if at < self._meta(partition):
+            raise Moved(f"partition {partition} is being folded again")
+        return at
+
+    async def on_rebalance(self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0) -> None:
+        """Forget how far partitions were folded: every one of them is read again from its committed offset."""
+        self._folded.clear()
+        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
+
+    async def wait_folded(self, partition: int, seconds: float) -> int:
+        """`folded`, as soon as this worker can tell.
+
+        Raises:
+            Moved: It cannot tell within ``seconds``.
+        """
+        deadline = asyncio.get_running_loop().time() + seconds
+        while True:
+            try:
+                return self.folded(partition)
+            except Moved:
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise
+            await asyncio.sleep(0.05)

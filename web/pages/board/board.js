@@ -1,0 +1,300 @@
+import { postEvent } from "./api.js";
+import { Connection } from "./connection.js";
+import { byId, setAttribute, setText } from "./dom.js";
+import { Feed } from "./feed.js";
+import { wireDialogs } from "./forms.js";
+import { wireKeys } from "./keys.js";
+import { learnName, paintAvatar, parseId, setMe } from "./people.js";
+import { Picker, remember } from "./picker.js";
+import { Status } from "./status.js";
+import { Store } from "./store.js";
+import { Tasks } from "./tasks.js";
+import { Teams } from "./teams.js";
+import { View } from "./view.js";
+
+/** How long a sent event may take to come back by the socket before we say so, in milliseconds. */
+const ECHO_MS = 10_000;
+
+const root = document.documentElement;
+
+/** The page: one user, their store and connection, and what the dialogs need of them. */
+class App {
+  userId = null;
+  #store = null;
+  #connection = null;
+  #fresh = false;
+  #dismiss = null;
+  #feed = new Feed();
+  #view = new View(this.#feed);
+  #status = new Status();
+
+  constructor() {
+    this.tasks = new Tasks(this);
+    this.teams = new Teams(this);
+    this.picker = new Picker(this);
+  }
+
+  /** Follows the page's address: `?user=N`. */
+  follow() {
+    const userId = parseId(new URLSearchParams(location.search).get("user") ?? "");
+    if (userId === null) this.#leave();
+    else if (userId !== this.userId) this.#enter(userId);
+  }
+
+  /** Goes to a user's board; `fresh` when they have been made just now and the server may not know them yet. */
+  choose(userId, { fresh = false } = {}) {
+    if (userId === this.userId) {
+      if (byId("connection").dataset.state === "stopped") this.reconnect();
+      return;
+    }
+    this.#fresh = fresh;
+    const url = new URL(location.href);
+    url.searchParams.set("user", String(userId));
+    history.pushState(null, "", url);
+    this.follow();
+  }
+
+  reconnect() {
+    this.#dismiss?.();
+    this.#connection?.open();
+  }
+
+  stream(key) {
+    return this.#store?.streams.get(key);
+  }
+
+  task(key, taskId) {
+    return this.stream(key)?.tasks.get(taskId);
+  }
+
+  teamName(key) {
+    return key === "me" ? "Personal" : this.stream(key)?.team?.name || `Team ${key}`;
+  }
+
+  /** Writes an event. Raises Problem. */
+  post(topic, value) {
+    return postEvent(topic, value);
+  }
+
+  /** Writes an event and waits until it has come back by the log, as everybody gets it. Raises Problem. */
+  async send(topic, value) {
+    const store = this.#store;
+    const { eventId } = await postEvent(topic, value);
+    if (!(await store.arrived(eventId, ECHO_MS))) this.toast("Accepted, and on its way: the log has not brought it here yet.");
+    return true;
+  }
+
+  /** Marks a card as waiting; false when it is waiting already. */
+  setPending(key, taskId, what) {
+    const stream = this.stream(key);
+    if (!stream) return false;
+    stream.pending ??= new Map();
+    if (what && stream.pending.has(taskId)) return false;
+    if (what) stream.pending.set(taskId, what);
+    else stream.pending.delete(taskId);
+    this.#view.taskChanged(key, taskId, false);
+    return true;
+  }
+
+  showMore(key) {
+    this.#view.showMore(key);
+  }
+
+  reveal(key) {
+    // After the frame that draws the column.
+    requestAnimationFrame(() => requestAnimationFrame(() => this.#view.reveal(key)));
+  }
+
+  toast(text, kind, action) {
+    return this.#status.toast(text, kind, action);
+  }
+
+  /** Asks; true when the person agrees. */
+  confirm(title, text, verb) {
+    const dialog = byId("confirm-dialog");
+    setText(byId("confirm-title"), title);
+    setText(byId("confirm-text"), text);
+    setText(byId("confirm-yes"), verb);
+    dialog.returnValue = "";
+    dialog.showModal();
+    byId("confirm-yes").focus();
+    return new Promise((resolve) => {
+      dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+    });
+  }
+
+  #leave() {
+    this.#end();
+    this.userId = null;
+    root.dataset.view = "picker";
+    document.title = "Teamcast";
+    this.#showUser();
+    this.picker.showInPage();
+    this.#status.show({ state: "idle" });
+  }
+
+  #enter(userId) {
+    this.#end();
+    this.userId = userId;
+    setMe(userId);
+    remember(userId);
+    root.dataset.view = "board";
+    setAttribute(byId("board"), "data-synced", "false");
+    const store = new Store(userId, this.#observe());
+    this.#store = store;
+    this.#view.use(store);
+    this.#showUser();
+    this.#connection = new Connection(userId, {
+      onState: (state) => this.#showConnection(state),
+      onOpen: () => {
+        store.sync({ expectUser: this.#fresh });
+        this.#fresh = false;
+      },
+      onEvent: (event) => store.receive(event),
+    });
+    this.#connection.open();
+  }
+
+  #end() {
+    this.#connection?.close();
+    this.#store?.close();
+    this.#dismiss?.();
+    this.#connection = null;
+    this.#store = null;
+    this.#feed.clear();
+    this.#view.use(null);
+    for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+  }
+
+  #observe() {
+    return {
+      columns: () => {
+        this.#view.columnsChanged();
+        this.teams.refreshOpen();
+      },
+      team: (key) => {
+        this.#view.teamChanged(key);
+        this.teams.refresh(key);
+      },
+      task: (key, taskId, moved, event) => this.#view.taskChanged(key, taskId, moved, event),
+      user: () => this.#showUser(),
+      event: (event) => {
+        const key = event.teamId ?? "me";
+        this.#feed.add(event, { teamName: this.teamName(key), titleOf: () => this.task(key, event.data.taskId)?.title });
+        this.#view.request();
+      },
+      synced: (ok) => {
+        setAttribute(byId("board"), "data-synced", String(ok));
+        if (ok) this.#status.show({ state: "live" });
+      },
+      trouble: (text) => this.toast(text, "error"),
+    };
+  }
+
+  #showConnection(state) {
+    this.#dismiss?.();
+    this.#dismiss = null;
+    if (state.state === "open") {
+      return; // live once the snapshots are here too
+    }
+    if (state.state !== "connecting" && this.#store?.synced) {
+      this.#store.lost();
+      this.#feed.note("Connection lost. What follows starts from fresh snapshots.");
+      this.#view.request();
+    } else if (state.state !== "connecting") {
+      this.#store?.lost();
+    }
+    this.#status.show(state);
+    if (state.state === "stopped") {
+      const other = state.code === 4501;
+      const run = () => (other ? this.picker.showDialog() : this.reconnect());
+      this.#dismiss = this.toast(state.reason, "error", { text: other ? "Choose a user" : "Try again", run });
+    }
+  }
+
+  #showUser() {
+    const username = this.#store?.user?.username;
+    if (username) {
+      learnName(this.userId, username);
+      remember(this.userId, username);
+    }
+    paintAvatar(byId("user-avatar"), this.userId);
+    const name = this.userId === null ? "Choose a user" : username || `User ${this.userId}`;
+    setText(byId("user-name"), name);
+    setAttribute(byId("user-button"), "aria-label", this.userId === null ? name : `${name}, user ${this.userId}: switch user`);
+    if (this.userId !== null) document.title = `${name} · Teamcast`;
+  }
+}
+
+function wireBoard(app) {
+  const acts = {
+    add: (key) => app.tasks.create(key),
+    members: (key) => app.teams.showMembers(key),
+    more: (key) => app.showMore(key),
+    "new-team": () => app.teams.create(),
+    complete: (key, taskId) => app.tasks.toggle(key, taskId),
+    edit: (key, taskId) => app.tasks.edit(key, taskId),
+    delete: (key, taskId) => app.tasks.remove(key, taskId),
+  };
+  byId("columns").addEventListener("click", (event) => {
+    const action = event.target.closest("[data-action]");
+    if (!action) return;
+    const team = action.closest("[data-team-id]")?.dataset.teamId;
+    const task = action.closest("[data-task-id]")?.dataset.taskId;
+    acts[action.dataset.action]?.(team === "me" ? team : Number(team), Number(task));
+  });
+}
+
+function wireChrome(app) {
+  const save = (name, value) => {
+    try {
+      localStorage.setItem(name, value);
+    } catch {
+      // Storage may be forbidden: the choice then lasts as long as the page.
+    }
+  };
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark.matches);
+  const labelTheme = () => setAttribute(byId("theme-button"), "aria-label", isDark() ? "Switch to the light theme" : "Switch to the dark theme");
+  dark.addEventListener("change", labelTheme);
+  labelTheme();
+  byId("theme-button").addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    save("teamcast.theme", root.dataset.theme);
+    labelTheme();
+  });
+
+  const showFeed = (open) => {
+    root.dataset.feed = open ? "open" : "closed";
+    setAttribute(byId("feed-button"), "aria-expanded", String(open));
+    byId("feed").inert = !open;
+  };
+  const toggleFeed = (open) => {
+    const inside = byId("feed").contains(document.activeElement);
+    showFeed(open);
+    save("teamcast.feed", root.dataset.feed);
+    if (!open && inside) byId("feed-button").focus();
+  };
+  showFeed(root.dataset.feed === "open");
+  byId("feed-button").addEventListener("click", () => toggleFeed(root.dataset.feed !== "open"));
+  byId("feed-close").addEventListener("click", () => toggleFeed(false));
+  byId("feed").addEventListener("keydown", (event) => {
+    if (event.key === "Escape") toggleFeed(false);
+  });
+
+  byId("user-button").addEventListener("click", () => {
+    if (root.dataset.view === "picker") byId("user-id").focus();
+    else app.picker.showDialog();
+  });
+  byId("connection").addEventListener("click", () => {
+    if (byId("connection").getAttribute("aria-disabled") !== "true") app.reconnect();
+  });
+}
+
+const app = new App();
+wireDialogs();
+wireBoard(app);
+wireChrome(app);
+wireKeys(byId("columns"));
+addEventListener("popstate", () => app.follow());
+app.follow();

@@ -1,0 +1,112 @@
+"""The other workers: who owns a partition, and how to ask them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import aiohttp
+import orjson
+
+from app.domain.events import user_key
+from app.domain.topics import UNIFIED
+from app.errors import Unavailable
+from app.kafka.partitioner import partition_of
+from tables.seed import Seed, candidates, seed
+from tables.table import StateTable
+
+ASK_SECONDS = 10.0
+
+
+Owners = Callable[[], Mapping[str, Mapping[str, Any]]]
+
+
+class Peers:
+    """Asks the owner of a partition, which may be this worker itself."""
+
+    def __init__(self, table: StateTable, url: str, secret: str, owners: Owners, topics: Mapping[str, int]) -> None:
+        """Know where to ask.
+
+        Args:
+            table: This worker's own rows.
+            url: How others reach this worker.
+            secret: What workers show each other.
+            owners: Workers' URLs, and their topics and partitions, as the last rebalance gave them.
+            topics: Topics and their partition counts.
+        """
+        self._table = table
+        self._url = url.rstrip("/")
+        self._secret = secret
+        self._owners = owners
+        self._topics = topics
+        self._session: aiohttp.ClientSession | None = None
+
+    def workers(self) -> dict[str, set[int]]:
+        """Every worker's URL and the partitions that it owns; our own among them."""
+        return {str(url).rstrip("/"): set(topics.get(UNIFIED, ())) for url, topics in self._owners().items()} or {self._url: set()}
+
+    def is_self(self, url: str) -> bool:
+        """Whether a URL is this worker's."""
+        return url == self._url
+
+    async def seed(self, key: str, partition: int) -> Seed:
+        """The rows of a key, of whoever owns them.
+
+        Raises:
+            Unavailable: Nobody answers for the partition now.
+        """
+        owner = self._owner(partition)
+        if self.is_self(owner):
+            return seed(self._table, key, partition)
+        return _parse_seed(await self.ask(owner, f"/internal/seeds/{key}"))
+
+    async def candidates(self, user_id: int, upto: int) -> list[int]:
+        """Teams in which a user may be a member, of all records of their partition up to offset ``upto``.
+
+        Raises:
+            Unavailable: Nobody answers for the user's partition now.
+        """
+        owner = self._owner(partition_of(user_key(user_id).encode(), self._topics[UNIFIED]))
+        if self.is_self(owner):
+            return candidates(self._table, user_id, self._topics[UNIFIED], upto)
+        return list(orjson.loads(await self.ask(owner, f"/internal/candidates/{user_id}", upto=str(upto))))
+
+    def _owner(self, partition: int) -> str:
+        for url, partitions in self.workers().items():
+            if partition in partitions:
+                return url
+        raise Unavailable(f"nobody owns partition {partition} yet")
+
+    async def ask(self, url: str, path: str, **query: str) -> bytes:
+        """GET an internal route of another worker.
+
+        Raises:
+            Unavailable: It does not answer, or not with 200.
+        """
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                headers={"Authorization": f"Bearer {self._secret}"}, timeout=aiohttp.ClientTimeout(total=ASK_SECONDS)
+            )
+        try:
+            async with self._session.get(url + path, params=query) as response:
+                if response.status != 200:
+                    raise Unavailable(f"worker {url} answers {response.status}")
+                return await response.read()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise Unavailable(f"worker {url} is out of reach ({type(error).__name__})") from error
+
+    async def close(self) -> None:
+        """Close the connections to other workers."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def dump_seed(found: Seed) -> bytes:
+    """A seed as it travels: a line with its offset, then a line a row: key, tab, row (JSON, so without either)."""
+    return b"\n".join([b"%d" % found.offset, *(key.encode() + b"\t" + value for key, value in found.rows)])
+
+
+def _parse_seed(body: bytes) -> Seed:
+    first, *lines = body.split(b"\n")
+    rows = [(key.decode(), value) for key, _, value in (line.partition(b"\t") for line in lines)]
+    return Seed(int(first), rows)

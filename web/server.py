@@ -1,0 +1,54 @@
+"""Faust's web server, with our routes in place of its built-in ones."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from aiohttp.web_runner import AppRunner
+from faust.web.drivers import aiohttp as faust_web
+
+from app.domain.decode import MAX_VALUE_BYTES
+from app.errors import StartRefused
+from app.worker import refuse
+from web.pages import add_pages
+from web.problems import problems
+from web.sockets.handshake import Sockets
+from web.views import ALL
+
+SHUTDOWN_SECONDS = 2.0
+
+
+class Server(faust_web.Web):
+    """aiohttp as Faust runs it: in the worker's own loop, and started with it."""
+
+    default_blueprints: ClassVar[Any] = ()
+    production_blueprints: ClassVar[Any] = ()
+    debug_blueprints: ClassVar[Any] = ()
+    optional_blueprints: ClassVar[Any] = ()
+
+    def __init__(self, app: Any, **kwargs: Any) -> None:
+        super().__init__(app, **kwargs)
+        self._runner = AppRunner(self.web_app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+
+    async def start_server(self) -> None:
+        """Start listening; a port that is taken ends the process with one line."""
+        try:
+            await super().start_server()
+        except OSError as error:
+            conf = self.app.conf
+            refuse(
+                StartRefused(f"PORT: {conf.web_bind}:{conf.web_port} cannot be listened on: {error.strerror}. Choose another: PORT=8087")
+            )
+
+    def add_routes(self, sockets: Sockets) -> None:
+        """Add every view, the socket and the pages."""
+        for view in ALL:
+            view.view_name, view.view_path = f"{view.__module__}:{view.__name__}", view.path
+            self.add_view(view)
+        self.web_app.router.add_get("/ws", sockets.handle)
+        add_pages(self.web_app)
+
+
+def options() -> dict[str, Any]:
+    """Options of the aiohttp application."""
+    return {"middlewares": [problems], "client_max_size": MAX_VALUE_BYTES}

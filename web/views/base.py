@@ -1,0 +1,75 @@
+"""What all views share."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol, cast
+
+import faust.web
+import orjson
+from aiohttp import web
+
+from web.context import Context
+from web.identity import Caller, caller_of, user_id_of
+from web.problems import Problem
+
+
+class Application(Protocol):
+    """What views need of the application beside Faust's own."""
+
+    context: Context
+    cluster_secret: str
+
+
+class View(faust.web.View):
+    """A Faust web view with this worker's parts at hand."""
+
+    path: ClassVar[str]
+
+    @property
+    def teamcast(self) -> Application:
+        """The application, with what this project adds to Faust's."""
+        return cast(Application, self.app)
+
+    @property
+    def context(self) -> Context:
+        """This worker's parts."""
+        return self.teamcast.context
+
+    def caller(self, request: web.Request) -> Caller:
+        """Who asks.
+
+        Raises:
+            Problem: 401 or 403.
+        """
+        return caller_of(request, self.context.settings)
+
+    def admin(self, request: web.Request) -> None:
+        """Let administrators pass.
+
+        Raises:
+            Problem: 401 or 403.
+        """
+        if not self.caller(request).admin:
+            raise Problem(403, "this takes the scope admin")
+
+
+def answer(value: Any, status: int = 200) -> web.Response:
+    """A JSON answer, which no cache keeps."""
+    return web.Response(status=status, body=orjson.dumps(value), content_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def id_in_path(text: str) -> int:
+    """An id of a path.
+
+    Raises:
+        Problem: 404; what is no id names nothing.
+    """
+    found = user_id_of(text)
+    if found is None:
+        raise Problem(404, "there is nothing here")
+    return found
+
+
+def bad_query(field: str, message: str) -> Problem:
+    """400 for a member of the query."""
+    return Problem(400, message, errors=[{"field": field, "code": "out-of-range", "message": message}])

@@ -1,0 +1,51 @@
+"""POST /api/events/{topic}: writing an event over HTTP."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from app.domain.decode import decode, faults
+from app.domain.events import Source
+from app.domain.topics import SOURCE_TOPICS
+from app.errors import SendFailed
+from app.kafka.partitioner import partition_of
+from app.kafka.sender import Outgoing
+from web.identity import refuse_foreign_origin
+from web.problems import Problem, unavailable
+from web.views.base import View, answer
+
+
+class Events(View):
+    """Takes one event and answers once every in-sync replica has it."""
+
+    path = "/api/events/{topic}"
+
+    async def post(self, request: web.Request, topic: str) -> web.Response:
+        """202 with where the event stands, and the id that clients will see."""
+        refuse_foreign_origin(request, self.context.settings)
+        if not self.caller(request).produce:
+            raise Problem(403, "this takes the scope produce")
+        if topic not in SOURCE_TOPICS:
+            raise Problem(404, f"there is no such topic; there are {', '.join(SOURCE_TOPICS)}")
+        if request.content_type != "application/json":
+            raise Problem(415, "the body must be application/json")
+        body = await request.read()
+        found = faults(topic, body)
+        if found:
+            errors = [{"field": fault.field, "code": fault.code.value, "message": fault.message} for fault in found]
+            raise Problem(400, "the event is not valid", errors=errors)
+        return await self._send(topic, body)
+
+    async def _send(self, topic: str, body: bytes) -> web.Response:
+        event = decode(body, (), Source(topic, 0, 0, 2**53)).event
+        key = f"task:{event.data['taskId']}" if topic.startswith("task.") else event.key
+        partition = partition_of(event.key.encode(), self.context.topics[topic])
+        try:
+            [sent] = await self.context.sender.send([Outgoing(topic, key.encode(), body, partition=partition)])
+        except SendFailed:
+            raise unavailable("the log does not take the event now") from None
+        event_id = decode(body, (), Source(topic, sent.partition, sent.offset, sent.timestamp)).event.event_id
+        return answer({"topic": topic, "partition": sent.partition, "offset": sent.offset, "eventId": event_id}, 202)
+
+
+VIEWS = (Events,)

@@ -1,0 +1,96 @@
+"""/internal: what workers ask each other. 404 without the secret, as if there were nothing."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from app.errors import Unavailable
+from app.kafka.partitioner import partition_of
+from tables import inspect
+from tables.inspect import TABLES
+from tables.seed import candidates, seed
+from web.identity import same, user_id_of
+from web.peers import dump_seed
+from web.problems import Problem, unavailable
+from web.views.base import View, answer
+from web.views.tables import as_json, count_rows
+
+
+class InternalView(View):
+    """A view for workers of this cluster."""
+
+    def peer(self, request: web.Request) -> None:
+        """Let a worker pass.
+
+        Raises:
+            Problem: 404.
+        """
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme != "Bearer" or not same(token, self.teamcast.cluster_secret):
+            raise Problem(404, "there is nothing here")
+
+    @property
+    def partitions(self) -> int:
+        """Partitions of the unified stream."""
+        return self.context.topics["team.events"]
+
+
+class Seeds(InternalView):
+    """The rows of one key."""
+
+    path = "/internal/seeds/{key}"
+
+    async def get(self, request: web.Request, key: str) -> web.Response:
+        """Their offset, then a row a line."""
+        self.peer(request)
+        kind, _, number = key.partition(":")
+        if kind not in ("team", "user") or user_id_of(number) is None:
+            raise Problem(404, "there is nothing here")
+        try:
+            found = seed(self.context.table, key, partition_of(key.encode(), self.partitions))
+        except Unavailable as error:
+            raise unavailable(str(error)) from None
+        return web.Response(body=dump_seed(found))
+
+
+class Candidates(InternalView):
+    """Teams in which a user may be a member."""
+
+    path = "/internal/candidates/{user}"
+
+    async def get(self, request: web.Request, user: str) -> web.Response:
+        """Their ids."""
+        self.peer(request)
+        user_id = user_id_of(user)
+        if user_id is None:
+            raise Problem(404, "there is nothing here")
+        return answer(candidates(self.context.table, user_id, self.partitions, int(request.query["upto"])))
+
+
+class Counts(InternalView):
+    """Rows of this worker, by table."""
+
+    path = "/internal/tables"
+
+    async def get(self, request: web.Request) -> web.Response:
+        """Their numbers."""
+        self.peer(request)
+        return answer(await count_rows(self))
+
+
+class Rows(InternalView):
+    """Rows of this worker, of one table."""
+
+    path = "/internal/tables/{name}"
+
+    async def get(self, request: web.Request, name: str) -> web.Response:
+        """A page."""
+        self.peer(request)
+        if name not in TABLES:
+            raise Problem(404, "there is nothing here")
+        query = request.query
+        found = inspect.page(self.context.table, name, query["prefix"], query["after"], int(query["limit"]))
+        return answer([as_json(one, self.context.settings.url) for one in found])
+
+
+VIEWS = (Seeds, Candidates, Counts, Rows)

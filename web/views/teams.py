@@ -1,0 +1,74 @@
+"""GET /api/teams/{id}, and its members."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from app.domain.events import team_key
+from app.domain.positions import position
+from delivery.feed import Feed
+from web.problems import Problem
+from web.views.base import View, answer, id_in_path
+
+MEMBERS_MAX = 5000
+"""A team with more members has them told apart from its snapshot."""
+PAGE = 1000
+
+
+async def visible_feed(view: View, request: web.Request, team_id: int) -> Feed:
+    """A team's feed, for someone who may see it.
+
+    Raises:
+        Problem: 404 where there is no such team, and for who is no member: the two look alike.
+    """
+    caller = view.caller(request)
+    feed = await view.context.hub.feed(team_key(team_id))
+    if feed.view.team() is None or not (caller.admin or (caller.user_id is not None and feed.view.role(caller.user_id))):
+        raise Problem(404, "there is no such team, or it is not yours")
+    return feed
+
+
+class Team(View):
+    """A team's state, as one body."""
+
+    path = "/api/teams/{team}"
+
+    async def get(self, request: web.Request, team: str) -> web.Response:
+        """The snapshot."""
+        team_id = id_in_path(team)
+        feed = await visible_feed(self, request, team_id)
+        members = feed.view.members()
+        listed = {"members": members} if len(members) <= MEMBERS_MAX else {"membersTotal": len(members)}
+        return answer(
+            {
+                "type": "snapshot",
+                "teamId": team_id,
+                "position": position(self.context.tail.log_id, feed.key, feed.head, ()),
+                "part": 1,
+                "parts": 1,
+                "team": feed.view.team(),
+                **listed,
+                "tasks": feed.view.tasks(),
+            }
+        )
+
+
+class Members(View):
+    """A large team's members, a page at a time."""
+
+    path = "/api/teams/{team}/members"
+
+    async def get(self, request: web.Request, team: str) -> web.Response:
+        """Members sorted by id, behind the cursor."""
+        feed = await visible_feed(self, request, id_in_path(team))
+        cursor = request.query.get("cursor", "0")
+        if not cursor.isascii() or not cursor.isdigit():
+            raise Problem(
+                400, "cursor is none that this route gave", errors=[{"field": "cursor", "code": "out-of-range", "message": "no cursor"}]
+            )
+        members = [member for member in feed.view.members() if member["userId"] > int(cursor)]
+        more = len(members) > PAGE
+        return answer({"members": members[:PAGE], "cursor": str(members[PAGE - 1]["userId"]) if more else None})
+
+
+VIEWS = (Team, Members)
