@@ -24,11 +24,13 @@ from app.kafka.client import faust_credentials
 from app.kafka.deadletters import DeadLetters
 from app.kafka.sender import Sender
 from app.kafka.transport import Transport
-from app.kafka.transport.driver import Producer
+from app.kafka.transport.driver import Consumer, Producer
+from app.kafka.watchdog import Watchdog
 from app.settings import Settings, load_or_exit
 from app.worker import Worker, refuse
 from delivery.hub import Hub, Seeds
 from delivery.tail import Tail
+from tables.changelog import Changelog
 from tables.table import StateTable
 from web.context import Context
 from web.peers import Peers
@@ -57,7 +59,7 @@ class Teamcast(faust.App):
         self.cluster_secret = cluster_secret(settings)
         counts: dict[str, int] = {}
         sender = Sender(lambda: cast(Producer, self.producer).client)
-        table = StateTable(self, sender=sender, partitions=settings.partitions)
+        table = StateTable(self, changelog=Changelog(settings, sender), partitions=settings.partitions)
         self.tables.add(table)
         owners = cast(PartitionAssignor, self.assignor).external_topics_metadata
         peers = Peers(table, settings.url, self.cluster_secret, owners, counts)
@@ -66,6 +68,7 @@ class Teamcast(faust.App):
         hub.tail = tail
         self.context = Context(settings, table, tail, hub, peers, sender, counts)
         self.sockets = Sockets(self.context)
+        self.watchdog = Watchdog(settings, lambda: cast(Consumer, self.consumer), lambda: self.rebalancing or not self.tables.actives_ready)
         dead_letters = DeadLetters(sender)
         repartition = Repartition(sender, dead_letters, counts)
         for register in (register_task, register_team, register_user):
@@ -84,7 +87,7 @@ class Teamcast(faust.App):
 
     def on_init_dependencies(self) -> Iterable[ServiceT]:
         """Faust's own services, and delivery."""
-        return [*super().on_init_dependencies(), self.context.hub, self.context.tail]
+        return [*super().on_init_dependencies(), self.context.hub, self.context.tail, self.watchdog]
 
     async def on_first_start(self) -> None:
         """Check what must be right before anything is read, and make what is missing."""
@@ -94,6 +97,8 @@ class Teamcast(faust.App):
         try:
             self.context.topics.update(await topics.ensure(self.settings))
             await offsets.ensure_started(self.settings, self.context.topics)
+            ids = await topics.identify(self.settings, (topics.CHANGELOG,))
+            self.context.table.rows.log_id = ids[topics.CHANGELOG]
         except StartRefused as error:
             refuse(error)
 
@@ -123,6 +128,7 @@ def create(settings: Settings) -> Teamcast:
         store="rocksdb://",
         datadir=settings.folder,
         topic_allow_declare=False,
+        topic_disable_leader=True,
         web_bind=settings.bind,
         web_host=settings.bind,
         web_port=settings.port,

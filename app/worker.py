@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, NoReturn
+import threading
+from typing import Any, NoReturn, Protocol, cast
 
 import faust
 
 from app.errors import StartRefused
+from app.settings import Settings
+
+STOP_SECONDS = 4.5
+"""Time to stop in after the clients have been let go."""
+EXIT_LATE = 75
+"""EX_TEMPFAIL of sysexits.h: something hung, and the process left without it."""
+
+
+class HasSettings(Protocol):
+    """An application of this project."""
+
+    settings: Settings
 
 
 class Worker(faust.Worker):
@@ -17,6 +30,20 @@ class Worker(faust.Worker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.spinner = None
+
+    def _on_sigterm(self) -> None:
+        self._leave_in_time()
+        super()._on_sigterm()
+
+    def _on_sigint(self) -> None:
+        self._leave_in_time()
+        super()._on_sigint()
+
+    def _leave_in_time(self) -> None:
+        """However long something hangs, the process is gone in time; what it had not committed is read again."""
+        deadline = threading.Timer(cast(HasSettings, self.app).settings.drain_seconds + STOP_SECONDS, os._exit, (EXIT_LATE,))
+        deadline.daemon = True
+        deadline.start()
 
 
 def refuse(error: StartRefused) -> NoReturn:

@@ -17,6 +17,8 @@ from app import metrics
 from app.domain.fold import MEMBERSHIP
 from app.domain.topics import UNIFIED
 from app.kafka.client import connection
+from app.kafka.log_id import UNKNOWN
+from app.kafka.topics import identify
 from app.settings import Settings
 from delivery.entry import Entry, type_of
 from delivery.ring import Ring
@@ -72,7 +74,7 @@ class Tail(Service):
         self._late_since: float | None = None
         self.caught_up = False
         """Whether the end that the log had when we started has been reached."""
-        self.log_id = "0" * 16
+        self.log_id = UNKNOWN
         """Which log this is, 16 hex digits."""
 
     def next(self, partition: int) -> int:
@@ -122,22 +124,31 @@ class Tail(Service):
                 **connection(self._settings),
             )
             try:
+                await self._identify()
                 await consumer.start()
                 await self._begin(consumer)
                 while not self.should_stop:
                     await self._read(consumer)
             except OffsetOutOfRangeError as error:
-                # Records that we had not read are gone, or the log is another one. Nobody may be left to think that
-                # nothing happened in between.
-                self.log.error("the log no longer holds what comes next (%s): everybody starts anew", error)
-                self._partitions.clear()
-                self.caught_up = False
-                self._reader.reset()
+                self._reset(f"the log no longer holds what comes next ({error})")
             except (KafkaError, OSError) as error:
                 self.log.warning("the log is out of reach: %r", error)
             finally:
                 await consumer.stop()
             await self.sleep(RECONNECT_SECONDS)
+
+    async def _identify(self) -> None:
+        found = (await identify(self._settings, (UNIFIED,)))[UNIFIED]
+        if self._partitions and found != self.log_id:
+            self._reset(f"topic {UNIFIED} was made anew")
+        self.log_id = found
+
+    def _reset(self, why: str) -> None:
+        """Records that we had not read are gone. Nobody may be left to think that nothing happened in between."""
+        self.log.error("%s: everybody starts anew", why)
+        self._partitions.clear()
+        self.caught_up = False
+        self._reader.reset()
 
     async def _begin(self, consumer: AIOKafkaConsumer) -> None:
         tps = [TopicPartition(UNIFIED, number) for number in range(self._topics[UNIFIED])]

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable, Iterator
+from time import time
 from typing import Any, cast
 
 import rocksdict
 from faust.stores import rocksdb
 from faust.types import TP, CollectionT, EventT
 
-from app.domain import rows as domain_rows
+from app.kafka.log_id import UNKNOWN
+from app.kafka.topics import DELETE_RETENTION_MS
 from app.kafka.transport.batches import Record
+from tables.changelog import merge_values
 
-META_KEY = b"\x00meta"
-"""Row that begins every changelog batch: the highest unified offset that the batch, or any before it, may contain."""
+LOG_KEY = b"\x00log"
+"""Local only: which changelog the rows are of."""
+WRITTEN_KEY = b"\x00written"
+"""Local only: when the rows were last written, seconds since the epoch."""
+STALE_SECONDS = DELETE_RETENTION_MS / 1000 / 2
+"""Half of the time for which the changelog keeps tombstones."""
 BLOCK_CACHE_BYTES = 64 * 2**20
 WRITE_BUFFER_BYTES = 16 * 2**20
 WRITE_BUFFERS = 3
@@ -36,24 +43,32 @@ def _options() -> rocksdict.Options:
     return options
 
 
-def merge_values(key: bytes, ours: bytes | None, theirs: bytes) -> bytes:
-    """The value of a row that two writers may have written: the newer of each part of it."""
-    if ours is None or ours == theirs:
-        return theirs
-    if key == META_KEY:
-        return max(ours, theirs, key=int)
-    return domain_rows.encode(domain_rows.merge(domain_rows.decode(ours), domain_rows.decode(theirs)))
-
-
 class RowStore(rocksdb.Store):
     """Faust's RocksDB store with bounded memory, batch writes, and a changelog that is merged and not replayed over."""
 
     _dbs: dict[int, rocksdict.Rdict]
 
+    log_id = UNKNOWN
+    """Which changelog the rows are of; set before any partition is opened."""
+
     def _open_for_partition(self, partition: int) -> rocksdict.Rdict:
         path = self.partition_path(partition)
         path.parent.mkdir(parents=True, exist_ok=True)
-        return rocksdict.Rdict(str(path), options=_options())
+        db = rocksdict.Rdict(str(path), options=_options())
+        if self._stale(db):
+            # Rows of another log are none of ours; rows that missed the deletion of a tombstone would bring it back.
+            db.close()
+            rocksdict.Rdict.destroy(str(path), _options())
+            self.log.warning("the rows of partition %s in %s were of another log, or too old: they are recovered anew", partition, path)
+            db = rocksdict.Rdict(str(path), options=_options())
+        db[LOG_KEY] = self.log_id.encode()
+        return db
+
+    def _stale(self, db: rocksdict.Rdict) -> bool:
+        if db.get(self.offset_key) is None:
+            return False
+        written = int(db.get(WRITTEN_KEY) or b"0")
+        return db.get(LOG_KEY) != self.log_id.encode() or time() - written > STALE_SECONDS
 
     def has(self, partition: int) -> bool:
         """Whether the partition is open here."""
@@ -80,7 +95,8 @@ class RowStore(rocksdb.Store):
         batch = rocksdict.WriteBatch(raw_mode=True)
         for key, value in rows:
             batch.put(key, value)
-        batch.put(self.offset_key, str(offset).encode())
+        batch.put(self.offset_key, b"%d" % offset)
+        batch.put(WRITTEN_KEY, b"%d" % int(time()))
         self._db_for_partition(partition).write(batch)
 
     def apply_changelog_batch(self, batch: Iterable[EventT[Any]], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]) -> None:

@@ -9,14 +9,14 @@ from faust.tables.table import Table
 from faust.types import TP, AppT, StoreT
 from faust.types.tables import CollectionT
 
-from app.domain.rows import Row, decode, encode
+from app.domain.rows import Row, decode
 from app.domain.topics import UNIFIED
 from app.errors import Moved
-from app.kafka.sender import Outgoing, Sender
 from app.kafka.topics import CHANGELOG, TABLE
 from app.kafka.transport.batches import BatchSchema
 from app.kafka.transport.driver import Consumer
-from tables.store import META_KEY, RowStore
+from tables.changelog import META_KEY, Changelog
+from tables.store import RowStore
 
 RECOVERY_BATCHES = 4
 """Changelog batches that Faust collects before they are merged; each is up to 500 records already."""
@@ -29,7 +29,7 @@ class StateTable(Table[bytes, bytes]):
     offset: what is on disk is never ahead of the changelog.
     """
 
-    def __init__(self, app: AppT, *, sender: Sender, partitions: int, **kwargs: Any) -> None:
+    def __init__(self, app: AppT, *, changelog: Changelog, partitions: int, **kwargs: Any) -> None:
         super().__init__(
             app,
             name=TABLE,
@@ -40,7 +40,7 @@ class StateTable(Table[bytes, bytes]):
             recovery_buffer_size=RECOVERY_BATCHES,
             **kwargs,
         )
-        self._sender = sender
+        self._changelog = changelog
         self._folded: dict[int, int] = {}
 
     def _new_store(self) -> StoreT[Any, Any]:
@@ -64,10 +64,13 @@ class StateTable(Table[bytes, bytes]):
             SendFailed: The changelog did not take them; nothing was written here.
         """
         if changed:
-            rows = [(META_KEY, b"%d" % max(upto, self._meta(partition)))]
-            rows += [(key.encode(), encode(row)) for key, row in changed.items()]
-            sent = await self._sender.send([Outgoing(CHANGELOG, key, value, partition=partition) for key, value in rows])
-            self.rows.write(partition, rows, sent[-1].offset)
+            applied = self.rows.persisted_offset(TP(CHANGELOG, partition))
+
+            def stored(key: bytes) -> bytes | None:
+                return self.rows.read(partition, key)
+
+            appended = await self._changelog.append(partition, upto, changed, stored, -1 if applied is None else applied)
+            self.rows.write(partition, appended.rows.items(), appended.offset)
         self._folded[partition] = upto
 
     def _meta(self, partition: int) -> int:

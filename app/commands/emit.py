@@ -16,14 +16,12 @@ from app.domain.strict_json import load
 from app.domain.topics import SOURCE_TOPICS
 from app.errors import TeamcastError
 from app.producer import Events
-from app.producing.values import describe, record_key
+from app.producing.values import describe
 
 OPTIONS = (
     argument("topic", type=click.Choice(SOURCE_TOPICS), metavar="TOPIC"),
     argument("value", default="-", metavar="[JSON | - | @FILE]"),
-    option(
-        "--no-check", is_flag=True, default=False, help="Send the value as it is, valid or not: what is no event becomes a dead letter."
-    ),
+    option("--no-check", is_flag=True, default=False, help="Send the value as it is; what is no event becomes a dead letter."),
 )
 
 
@@ -34,20 +32,14 @@ async def run(self: Command, topic: str, value: str, no_check: bool) -> None:
     event is not sent; every fault of it is printed.
     """
     encoded = read(value)
-    found = faults(topic, encoded)
-    if found and not no_check:
+    found = [] if no_check else faults(topic, encoded)
+    if found:
         raise TeamcastError("\n".join([f"no valid {topic}:", *(f"  {describe(fault)}" for fault in found)]))
     async with Events(self.settings) as events:
-        if found:
-            unchecked = await events.send_value(topic, encoded)
-            report: dict[str, Any] = {"topic": topic, "partition": unchecked.partition, "offset": unchecked.offset}
-        else:
-            event = load(encoded)
-            # As it was written, where that is asked for; the key is the contract's all the same.
-            sent = await (
-                events.send_value(topic, encoded, key=record_key(topic, event).encode()) if no_check else events.send(topic, event)
-            )
-            report = {"topic": topic, "partition": sent.partition, "offset": sent.offset, "eventId": event.get("eventId") or sent.event_id}
+        sent = await (events.send_value(topic, encoded) if no_check else events.send(topic, load(encoded)))
+    report: dict[str, Any] = {"topic": topic, "partition": sent.partition, "offset": sent.offset}
+    if not no_check:
+        report["eventId"] = sent.event_id
     click.echo(orjson.dumps(report))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -130,10 +130,10 @@ class Simulation:
         tasks = [team_id * TASKS_PER_TEAM + slot for slot in range(1, SLOTS + 1)]
         return _Team(team_id, members[0], members, free=tasks)
 
-    def _event(self, topic: str, members: dict[str, object], payload: dict[str, object], event_id: str | None = None) -> Planned:
+    def _event(self, topic: str, members: Mapping[str, object], payload: Mapping[str, object], event_id: str | None = None) -> Planned:
         return Planned(topic, value_of(topic, members, payload, timestamp=self._stamps.next(self._clock()), event_id=event_id))
 
-    def _task_event(self, topic: str, team: _Team, task: int, payload: dict[str, object], assignee: Any = ABSENT) -> Planned:
+    def _task_event(self, topic: str, team: _Team, task: int, payload: Mapping[str, object], assignee: Any = ABSENT) -> Planned:
         return self._event(topic, fields.task(task, team.team_id, self._rng.choice(team.members), None, assignee), payload)
 
     def _due(self) -> str | None:

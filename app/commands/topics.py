@@ -59,7 +59,6 @@ async def describe(settings: Settings, partitions: dict[str, int]) -> list[Descr
     """What the cluster says of the topics in ``partitions`` (with their partition counts), in that order."""
     names = list(partitions)
     tps = [TopicPartition(name, p) for name in names for p in range(partitions[name])]
-    # The first client holds no credentials of a group: it only asks for offsets.
     consumer = AIOKafkaConsumer(**connection(settings))
     admin = AIOKafkaAdminClient(**connection(settings))
     try:
@@ -90,11 +89,8 @@ async def describe(settings: Settings, partitions: dict[str, int]) -> list[Descr
 async def _configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, Any]]:
     wanted = {"retention.ms": "", "cleanup.policy": ""}
     responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs=wanted) for name in names])
-    return {
-        name: {entry[0]: entry[1] for entry in entries}
-        for response in responses
-        for _code, _message, _kind, name, entries in response.resources
-    }
+    found = [resource for response in responses for resource in response.resources]
+    return {name: {entry[0]: entry[1] for entry in entries} for _code, _message, _kind, name, entries in found}
 
 
 def _duration(ms: int) -> str:

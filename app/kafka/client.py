@@ -5,7 +5,10 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
+from app.kafka.connection import install
 from app.settings import Settings
+
+install()
 
 REQUEST_TIMEOUT_MS = 30_000
 

@@ -13,8 +13,8 @@ from aiokafka.structs import RecordMetadata
 
 from app.errors import SendFailed
 
-SEND_SECONDS = 120.0
-"""Bound on one batch: longer than a broker's restart or a leader election, shorter than anyone's patience."""
+SEND_SECONDS = 1200.0
+"""Bound on one batch: the longest outage of the brokers that a worker waits for with its clients connected."""
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -37,8 +37,8 @@ class Sender:
     def __init__(self, producer: Callable[[], AIOKafkaProducer]) -> None:
         self._producer = producer
 
-    async def send(self, records: Sequence[Outgoing]) -> list[RecordMetadata]:
-        """Send records in order and wait until every in-sync replica has them.
+    async def send(self, records: Sequence[Outgoing], seconds: float = SEND_SECONDS) -> list[RecordMetadata]:
+        """Send records in order and wait, ``seconds`` at most, until every in-sync replica has them.
 
         Returns:
             Where each record went, in the order given.
@@ -49,7 +49,7 @@ class Sender:
         if not records:
             return []
         try:
-            async with asyncio.timeout(SEND_SECONDS):
+            async with asyncio.timeout(seconds):
                 producer = self._producer()
                 futures = [
                     await producer.send(

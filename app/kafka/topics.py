@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -11,6 +12,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from app.domain.topics import SOURCE_TOPICS, UNIFIED, dead_letter_topic
 from app.errors import StartRefused
 from app.kafka.client import connection
+from app.kafka.log_id import log_ids
 from app.settings import Settings
 
 GROUP = "realtime-service"
@@ -20,6 +22,7 @@ CHANGELOG = f"{GROUP}-{TABLE}-changelog"
 
 MIB = 2**20
 DAY_MS = 86_400_000
+DELETE_RETENTION_MS = 7 * DAY_MS
 SOURCE_MAX = 2 * MIB
 UNIFIED_MAX = 8 * MIB
 """A source value of at most 512 KiB, as JSON written anew, with headers: well below this."""
@@ -52,7 +55,7 @@ def catalogue(settings: Settings) -> list[Spec]:
     changelog = {
         "cleanup.policy": "compact",
         "min.compaction.lag.ms": str(DAY_MS),
-        "delete.retention.ms": str(7 * DAY_MS),
+        "delete.retention.ms": str(DELETE_RETENTION_MS),
         "max.message.bytes": str(CHANGELOG_MAX),
     }
     return [*specs, Spec(CHANGELOG, changelog, like_unified=True)]
@@ -92,6 +95,20 @@ async def ensure(settings: Settings) -> dict[str, int]:
                 f" share a partition number. Delete {spec.name} (it is built again from {UNIFIED}) or restore the count"
             )
     return {spec.name: found[spec.name] for spec in specs}
+
+
+async def identify(settings: Settings, names: Sequence[str]) -> dict[str, str]:
+    """The ids of topics, see `app.kafka.log_id`.
+
+    Raises:
+        KafkaError: The brokers are out of reach.
+    """
+    admin = AIOKafkaAdminClient(**connection(settings))
+    try:
+        await admin.start()
+        return await log_ids(admin, names)
+    finally:
+        await admin.close()
 
 
 async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:

@@ -137,7 +137,7 @@ class Stamps:
 
     def next(self, now: datetime) -> str:
         """The time to write at ``now``, an aware moment."""
-        if self._last - self._SET_BACK < now <= self._last:
+        if timedelta(0) <= self._last - now < self._SET_BACK:
             now = self._last + self._STEP
         self._last = now
         return timestamp_text(now)

@@ -14,6 +14,9 @@ from web.identity import refuse_foreign_origin
 from web.problems import Problem, unavailable
 from web.views.base import View, answer
 
+PRODUCE_SECONDS = 10.0
+"""How long a request waits for the log. A record whose request gave up may be written all the same."""
+
 
 class Events(View):
     """Takes one event and answers once every in-sync replica has it."""
@@ -41,7 +44,7 @@ class Events(View):
         key = f"task:{event.data['taskId']}" if topic.startswith("task.") else event.key
         partition = partition_of(event.key.encode(), self.context.topics[topic])
         try:
-            [sent] = await self.context.sender.send([Outgoing(topic, key.encode(), body, partition=partition)])
+            [sent] = await self.context.sender.send([Outgoing(topic, key.encode(), body, partition=partition)], PRODUCE_SECONDS)
         except SendFailed:
             raise unavailable("the log does not take the event now") from None
         event_id = decode(body, (), Source(topic, sent.partition, sent.offset, sent.timestamp)).event.event_id

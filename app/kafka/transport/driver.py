@@ -15,7 +15,7 @@ from app.kafka.transport.batches import BATCH_RECORDS, BatchMessage
 
 FETCH_WAIT_MS = 100
 """How long the broker holds an empty fetch; Faust has 1,500, which a rebalance then waits for."""
-WAIT_EMPTY_SECONDS = 5.0
+WAIT_EMPTY_SECONDS = 2.0
 """Bound on waiting for agents when partitions go or the worker stops; what is late is read again by the next owner."""
 
 
@@ -127,6 +127,18 @@ class Consumer(faust_driver.Consumer):
         committed = await super().seek_to_committed()
         self._begun_at = {self._ensure_tp(tp): offset for tp, offset in committed.items() if offset is not None}
         return committed
+
+    def waiting(self) -> dict[str, object]:
+        """What has work to do, and where it stands: batches delivered and not committed, partitions with records not read."""
+        found: dict[str, object] = {}
+        for tp, delivered in list(self._delivered.items()):
+            if delivered:
+                found[f"the commit of {tp.topic}-{tp.partition}"] = delivered[0]
+        for tp in self.assignment():
+            read, end = self._read_offset.get(tp), self.highwater(tp)
+            if self.app.topics.acks_enabled_for(tp.topic) and end is not None and read is not None and end > read + 1:
+                found[f"the reading of {tp.topic}-{tp.partition}"] = read
+        return found
 
     def begun_at(self, tp: TP) -> int | None:
         """Offset that this assignment's reading of a partition began at; ``None`` before it has begun."""

@@ -54,8 +54,11 @@ export function place(parent, node, reference) {
   focused?.focus({ preventScroll: true });
 }
 
-/** Calls `flush` once in the next frame, however often it is asked; in a hidden tab, where frames stop, by a timer. */
-export function batched(flush) {
+/**
+ * Calls `flush` once in the next frame, however often it is asked; in a hidden tab, where frames stop, by a timer.
+ * `rest()` gives the milliseconds to wait before that frame: in a flood, drawing less often leaves room for the person.
+ */
+export function batched(flush, rest) {
   let due = false;
   const run = () => {
     if (!due) return;
@@ -66,7 +69,9 @@ export function batched(flush) {
   return () => {
     if (due) return;
     due = true;
+    const pause = rest();
     if (document.hidden) setTimeout(run, 200);
+    else if (pause > 0) setTimeout(() => (document.hidden ? run() : requestAnimationFrame(run)), pause);
     else requestAnimationFrame(run);
   };
 }

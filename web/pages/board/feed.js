@@ -5,6 +5,9 @@ import { clock, sentence } from "./words.js";
 /** Rows kept on the page. */
 const ROWS = 200;
 
+/** From so many events in a second on nothing glides or fades: motion would cost frames and tell the eye nothing. */
+const FAST = 30;
+
 /** Slots are numbered afresh after so many rows: far-away offsets lose their precision. */
 const REBASE = 4_000;
 
@@ -17,6 +20,8 @@ export class Feed {
   #total = 0;
   #perSecond = new Array(SECONDS).fill(0);
   #bars;
+  /** True while events come faster than the eye follows. */
+  fast = false;
   #slots = 0;
   #rows = byId("feed-rows");
   #events = new WeakMap();
@@ -36,6 +41,7 @@ export class Feed {
   add(event, context) {
     this.#total += 1;
     this.#perSecond[SECONDS - 1] += 1;
+    if (this.#perSecond[SECONDS - 1] === FAST) this.#pace(true);
     this.#fresh.push([event, context.teamName, sentence(event, context.titleOf)]);
     // In a burst the rows that would fall off again are never built.
     if (this.#fresh.length > ROWS) this.#fresh.shift();
@@ -77,6 +83,12 @@ export class Feed {
     setText(byId("feed-total"), "0 received");
   }
 
+  #pace(fast) {
+    this.fast = fast;
+    if (fast) document.documentElement.dataset.pace = "fast";
+    else delete document.documentElement.dataset.pace;
+  }
+
   #rebase() {
     const rows = [...this.#rows.children].reverse();
     rows.forEach((row, slot) => row.style.setProperty("--slot", String(slot)));
@@ -98,6 +110,7 @@ export class Feed {
   #tick() {
     const last = this.#perSecond[SECONDS - 1];
     setText(byId("rate"), last.toLocaleString());
+    if (last < FAST) this.#pace(false);
     const top = Math.max(5, ...this.#perSecond);
     this.#perSecond.forEach((count, index) => {
       this.#bars[index].style.setProperty("--level", String(count === 0 ? 0.06 : 0.12 + (0.88 * count) / top));

@@ -1,6 +1,9 @@
 import { Column } from "./column.js";
 import { batched, byId, h, icon, place } from "./dom.js";
 
+/** Pause between two drawings while events flood in, in milliseconds: still a blink. */
+const FLOOD_MS = 80;
+
 /**
  * Draws a store's streams as columns. What changes is noted, and drawn once in the next frame: the cost of a frame
  * grows with the cards that changed, not with the events that changed them.
@@ -24,10 +27,11 @@ export class View {
   );
 
   constructor(feed) {
-    this.request = batched(() => {
+    const draw = () => {
       this.#flush();
       feed.flush();
-    });
+    };
+    this.request = batched(draw, () => (feed.fast ? FLOOD_MS : 0));
   }
 
   /** Shows another store, or none. */
@@ -101,6 +105,8 @@ export class View {
   }
 
   #flushColumns(store) {
+    // Before the list of teams is here the outline stands in; drawing Personal first would push it aside a moment later.
+    if (!store.streams.get("me")?.loaded) return;
     for (const [key, column] of this.#columns) {
       if (store.streams.has(key)) continue;
       column.element.remove();

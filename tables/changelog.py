@@ -1,0 +1,114 @@
+"""The changelog: the truth about the rows once the unified log has forgotten their events.
+
+It may have two writers for a moment: a stopped owner wakes up with a batch unsent, and the brokers take it, since
+idempotent producers do not fence each other. So nothing is written over. Whoever finds that its batch was not acked
+directly behind what its store holds reads what came between, merges, and writes the merged rows again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from app.domain.rows import Row, decode, encode, merge
+from app.errors import SendFailed
+from app.kafka.client import connection
+from app.kafka.sender import Outgoing, Sender
+from app.kafka.topics import CHANGELOG
+from app.kafka.transport.batches import Record
+from app.settings import Settings
+
+META_KEY = b"\x00meta"
+"""Row that begins every batch: the highest unified offset that the batch, or any before it, may contain."""
+READ_SECONDS = 30.0
+REWRITES = 5
+"""Two writers that find each other's batches so often do not settle: leave, and let the group decide who is the owner."""
+
+Stored = Callable[[bytes], bytes | None]
+
+
+def merge_values(key: bytes, ours: bytes | None, theirs: bytes) -> bytes:
+    """The value of a row that two writers may have written: the newer of each part of it."""
+    if ours is None or ours == theirs:
+        return theirs
+    if key == META_KEY:
+        return max(ours, theirs, key=int)
+    return encode(merge(decode(ours), decode(theirs)))
+
+
+@dataclass(slots=True, frozen=True)
+class Appended:
+    """What the changelog holds now, and the store does not yet."""
+
+    rows: dict[bytes, bytes]
+    offset: int
+    """The changelog's offset that these rows reach."""
+
+
+class Changelog:
+    """Appends batches of rows to one partition at a time."""
+
+    def __init__(self, settings: Settings, sender: Sender) -> None:
+        self._settings = settings
+        self._sender = sender
+
+    async def append(self, partition: int, upto: int, changed: Mapping[str, Row], stored: Stored, applied: int) -> Appended:
+        """Write the rows that the unified records up to offset ``upto`` changed.
+
+        Args:
+            partition: Of the changelog, and of ``team.events``.
+            upto: Highest offset in ``team.events`` that the rows contain.
+            changed: The rows, by key.
+            stored: The store's value of a key.
+            applied: The changelog's offset that the store has reached; -1 before the first.
+
+        Raises:
+            SendFailed: The changelog did not take the rows, or what another writer put between could not be read.
+        """
+        rows = {META_KEY: merge_values(META_KEY, stored(META_KEY), b"%d" % upto)}
+        rows |= {key.encode(): encode(row) for key, row in changed.items()}
+        unsent = rows
+        for _ in range(REWRITES):
+            sent = await self._sender.send([Outgoing(CHANGELOG, key, value, partition=partition) for key, value in unsent.items()])
+            first, last = sent[0].offset, sent[-1].offset
+            if first == applied + 1 and last - first + 1 == len(sent):
+                return Appended(rows, last)
+            unsent = {}
+            for record in await self._between(partition, applied + 1, last):
+                if record.key is None or record.value is None:
+                    continue
+                ours = rows.get(record.key)
+                merged = merge_values(record.key, stored(record.key) if ours is None else ours, record.value)
+                rows[record.key] = merged
+                if merged != record.value:
+                    unsent[record.key] = merged
+                else:
+                    unsent.pop(record.key, None)
+            applied = last
+            if not unsent:
+                return Appended(rows, last)
+            unsent = {META_KEY: rows[META_KEY]} | unsent
+        raise SendFailed(f"another writer keeps writing to {CHANGELOG}-{partition}")
+
+    async def _between(self, partition: int, first: int, last: int) -> list[Record]:
+        """The changelog's records from ``first`` to ``last``, as far as they have not been compacted away."""
+        tp = TopicPartition(CHANGELOG, partition)
+        consumer = AIOKafkaConsumer(enable_auto_commit=False, auto_offset_reset="earliest", **connection(self._settings))
+        found: list[Record] = []
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                await consumer.start()
+                consumer.assign([tp])
+                consumer.seek(tp, first)
+                while await consumer.position(tp) <= last:
+                    for records in (await consumer.getmany(tp, timeout_ms=1000)).values():
+                        found += [record for record in records if record.offset <= last]
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise SendFailed(f"what another writer put into {CHANGELOG}-{partition} cannot be read: {error!r}") from error
+        finally:
+            await consumer.stop()
+        return found
