@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 from faust.types import AgentT, AppT, StreamT
@@ -12,6 +13,7 @@ from agents.deadletter import dead_letter
 from app import metrics
 from app.domain.errors import BadRecord, Code
 from app.domain.fold import apply, deltas
+from app.domain.positions import check
 from app.domain.rows import Row
 from app.domain.topics import UNIFIED
 from app.domain.unified import parse
@@ -24,9 +26,10 @@ from tables.table import StateTable
 class Folding:
     """Folds batches of unified records into rows."""
 
-    def __init__(self, table: StateTable, dead_letters: DeadLetters) -> None:
+    def __init__(self, table: StateTable, dead_letters: DeadLetters, log_id: Callable[[], str]) -> None:
         self._table = table
         self._dead_letters = dead_letters
+        self._log_id = log_id
 
     async def fold(self, batch: Batch) -> None:
         """Fold a batch; return once its rows are in the changelog and on disk.
@@ -42,6 +45,7 @@ class Folding:
     async def _fold(self, partition: int, records: list[Record]) -> None:
         changed: dict[str, Row] = {}
         dead: list[Outgoing] = []
+        newest: dict[str, Record] = {}
         now_ms = int(time.time() * 1000)
 
         def stored(key: str) -> Row | None:
@@ -51,12 +55,15 @@ class Folding:
             try:
                 unified = parse(record.value, record.headers, record.key)
                 changed |= apply(stored, deltas(unified.event, unified.source))
+                if not unified.event.type.startswith("_"):
+                    newest[unified.event.key] = record
             except ValueError as error:
                 bad = error if isinstance(error, BadRecord) else BadRecord(Code.WRONG_TYPE, str(error))
                 metrics.DEAD_LETTERS.labels(topic=UNIFIED, code=bad.code.value).inc()
                 dead.append(dead_letter(record, bad, now_ms))
         await self._dead_letters.send(dead)
-        await self._table.write(partition, changed, records[-1].offset)
+        lasts = {key: f"{record.offset} {check(self._log_id(), key, record.offset, record.headers)}" for key, record in newest.items()}
+        await self._table.write(partition, changed, lasts, records[-1].offset)
 
 
 def register(app: AppT, folding: Folding) -> AgentT[Any]:

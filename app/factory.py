@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import faust
 import uvloop
-from faust.assignor.partition_assignor import PartitionAssignor
+from faust.app.base import BootStrategy
 from faust.types import ServiceT
 from mode.supervisors import CrashingSupervisor
 
@@ -18,15 +18,19 @@ from agents.fold import Folding
 from agents.repartition import Repartition
 from app import commands
 from app.cluster_secret import cluster_secret
+from app.domain.topics import UNIFIED
 from app.errors import StartRefused
 from app.kafka import offsets, topics
 from app.kafka.client import faust_credentials
+from app.kafka.cluster import Cluster
 from app.kafka.deadletters import DeadLetters
+from app.kafka.log_id import UNKNOWN
 from app.kafka.sender import Sender
 from app.kafka.transport import Transport
 from app.kafka.transport.driver import Consumer, Producer
 from app.kafka.watchdog import Watchdog
 from app.settings import Settings, load_or_exit
+from app.version import VERSION
 from app.worker import Worker, refuse
 from delivery.hub import Hub, Seeds
 from delivery.tail import Tail
@@ -36,6 +40,7 @@ from web.context import Context
 from web.peers import Peers
 from web.server import Server, options
 from web.sockets.handshake import Sockets
+from web.sockets.snapshots import encode_snapshot
 
 log = logging.getLogger(__name__)
 
@@ -50,20 +55,29 @@ STREAM_BUFFER = 64
 """Batches that wait for an agent; each is up to 500 records."""
 
 
+class Gateway(BootStrategy):
+    """What a gateway starts of Faust: no consumer, no agents, no tables, so that its coming and going rebalances nothing."""
+
+    def server(self) -> Iterable[ServiceT]:
+        """Sensors, the producer and the web server."""
+        return [*self.sensors(), *self.kafka_producer(), *self.web_server()]
+
+
 class Teamcast(faust.App):
     """The Faust application of the realtime service."""
 
     def __init__(self, settings: Settings, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.settings = settings
+        self.log_id = UNKNOWN
         self.cluster_secret = cluster_secret(settings)
         counts: dict[str, int] = {}
         sender = Sender(lambda: cast(Producer, self.producer).client)
         table = StateTable(self, changelog=Changelog(settings, sender), partitions=settings.partitions)
         self.tables.add(table)
-        owners = cast(PartitionAssignor, self.assignor).external_topics_metadata
-        peers = Peers(table, settings.url, self.cluster_secret, owners, counts)
-        hub = Hub(Seeds(peers.seed, peers.candidates), counts)
+        self.cluster = Cluster(settings, sender, VERSION, table.held)
+        peers = Peers(table, settings.url, self.cluster_secret, self.cluster, counts)
+        hub = Hub(settings, Seeds(peers.seed, peers.candidates), counts, encode_snapshot)
         tail = Tail(settings, counts, hub)
         hub.tail = tail
         self.context = Context(settings, table, tail, hub, peers, sender, counts)
@@ -73,7 +87,7 @@ class Teamcast(faust.App):
         repartition = Repartition(sender, dead_letters, counts)
         for register in (register_task, register_team, register_user):
             register(self, repartition)
-        register_fold(self, Folding(table, dead_letters))
+        register_fold(self, Folding(table, dead_letters, lambda: self.log_id))
         cast(Server, self.web).add_routes(self.sockets)
 
     def _new_transport(self) -> Any:
@@ -87,7 +101,10 @@ class Teamcast(faust.App):
 
     def on_init_dependencies(self) -> Iterable[ServiceT]:
         """Faust's own services, and delivery."""
-        return [*super().on_init_dependencies(), self.context.hub, self.context.tail, self.watchdog]
+        ours = [self.cluster, self.context.hub, self.context.tail, self.sockets]
+        if self.settings.role == "gateway":
+            return [*Gateway(self).server(), *ours]
+        return [*super().on_init_dependencies(), *ours, self.watchdog]
 
     async def on_first_start(self) -> None:
         """Check what must be right before anything is read, and make what is missing."""
@@ -96,9 +113,10 @@ class Teamcast(faust.App):
             log.warning("authentication is off: anyone on this machine may read and write as anyone")
         try:
             self.context.topics.update(await topics.ensure(self.settings))
-            await offsets.ensure_started(self.settings, self.context.topics)
-            ids = await topics.identify(self.settings, (topics.CHANGELOG,))
-            self.context.table.rows.log_id = ids[topics.CHANGELOG]
+            if self.settings.role != "gateway":
+                await offsets.ensure_started(self.settings, self.context.topics)
+            ids = await topics.identify(self.settings, (UNIFIED, topics.CHANGELOG))
+            self.log_id, self.context.table.rows.log_id = ids[UNIFIED], ids[topics.CHANGELOG]
         except StartRefused as error:
             refuse(error)
 
@@ -106,6 +124,7 @@ class Teamcast(faust.App):
         """Let the clients go first, then the partitions."""
         self.context.draining.set()
         await self.sockets.drain(self.settings.drain_seconds)
+        await self.cluster.leave()
         await super().on_stop()
         await self.context.peers.close()
 

@@ -21,6 +21,7 @@ DELIVERY_SECONDS = Histogram(
     registry=REGISTRY,
 )
 DROPPED_CLIENTS = Counter("teamcast_dropped_clients", "Sockets that this worker closed.", ["reason"], registry=REGISTRY)
+RESUMES = Counter("teamcast_resumes", "Resumed subscriptions, by what answered them.", ["source"], registry=REGISTRY)
 TAIL_LAG = Gauge("teamcast_tail_lag_seconds", "How far this worker is behind the log.", registry=REGISTRY)
 REPEAT_DISTANCE = Histogram(
     "teamcast_repeat_distance_records",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from delivery.entry import Entry
-from delivery.listener import Listener
+from delivery.listener import GapReason, LeftReason, Listener
 
 if TYPE_CHECKING:
     from delivery.feed import Feed
@@ -14,21 +16,36 @@ if TYPE_CHECKING:
 class Cursor:
     """A listener's place in a feed."""
 
-    __slots__ = ("_away", "feed", "lagging", "listener", "position")
+    __slots__ = ("_away", "_backlog", "_left", "_parts", "_snapshot_due", "feed", "lagging", "listener", "position")
 
-    def __init__(self, feed: Feed, listener: Listener, position: int) -> None:
+    def __init__(self, feed: Feed, listener: Listener, position: int, backlog: Iterable[Entry] = (), *, snapshot: bool = False) -> None:
+        """Begin behind ``position``.
+
+        Args:
+            feed: The team's.
+            listener: Whose place it is.
+            position: Offset of the last record that was delivered, or is none of theirs.
+            backlog: Records that come first; read from the log, and older than what the ring holds.
+            snapshot: Whether a snapshot comes first.
+        """
         self.feed = feed
         self.listener = listener
         self.position = position
-        """Offset of the last record that was delivered or is none of theirs."""
         self.lagging = True
-        """Whether records may wait in the ring, so that a new one must not overtake them."""
+        """Whether something waits, so that a new record must not overtake it."""
+        self._backlog = deque(backlog)
+        self._snapshot_due = snapshot
+        self._parts: deque[bytes] = deque()
         self._away: list[tuple[int, int | None]] = []
+        self._left: LeftReason = "removed"
 
-    def leave(self, at: int) -> None:
+    # --- membership
+
+    def leave(self, at: int, reason: LeftReason) -> None:
         """The record at this offset ended the membership: it is the last one."""
         if not self.away:
             self._away.append((at, None))
+            self._left = reason
 
     def come_back(self, after: int) -> None:
         """A record behind this offset made them a member again, before all that came before was delivered."""
@@ -44,28 +61,89 @@ class Cursor:
     def _theirs(self, offset: int) -> bool:
         return not any(left < offset and (back is None or offset <= back) for left, back in self._away)
 
-    def write(self, entry: Entry) -> None:
-        """Deliver the next record."""
-        if not entry.skipped and (not self._away or self._theirs(entry.offset)):
-            self.listener.sink.write(entry)
-        self.position = entry.offset
+    # --- delivering
 
-    def catch_up(self, limit: int) -> None:
-        """Deliver up to some ``limit`` records that wait, as long as the socket takes them."""
+    def write(self, entry: Entry) -> bool:
+        """Deliver the next record; whether it brings a snapshot behind it."""
+        self.position = entry.offset
+        if entry.skipped or (self._away and not self._theirs(entry.offset)):
+            return False
+        self.listener.sink.write(entry)
+        if not (entry.resets and self.listener.sink.takes_snapshots):
+            return False
+        self._begin_anew("reset")
+        return True
+
+    def deliver(self, entry: Entry) -> None:
+        """Take a new record of the feed: at once, or later from the ring."""
+        if self.lagging:
+            return
+        if not self.listener.sink.ready():
+            self.lagging = True
+            return
+        if self.write(entry):
+            self.catch_up()
+        elif self.away:
+            self._finish()
+
+    def catch_up(self) -> None:
+        """Deliver what waits, as long as the socket takes it."""
         feed, sink = self.feed, self.listener.sink
-        while sink.ready():
-            entries = feed.ring.after(feed.key, self.position, limit)
-            if entries is None:
-                sink.fell_behind()
-                return
-            # What the feed has not folded yet comes to it by the tail, in a moment.
-            entries = [entry for entry in entries if entry.offset <= feed.head]
-            if not entries:
-                self.lagging = False
+        while self.lagging and sink.ready():
+            if self._parts:
+                sink.send(self._parts.popleft())
+            elif self._backlog:
+                self.write(self._backlog.popleft())
+            elif not self._from_ring():
+                if self._snapshot_due:
+                    self._snapshot_due = False
+                    self.position = max(self.position, feed.head)
+                    self._parts.extend(feed.snapshot())
+                else:
+                    self.lagging = False
+        if not self.lagging and self.away:
+            self._finish()
+
+    def _from_ring(self) -> bool:
+        """Deliver some of what the ring holds; whether there was anything to do."""
+        feed, sink = self.feed, self.listener.sink
+        entries = feed.ring.after(feed.key, self.position, CATCH_UP_RECORDS)
+        if entries is None:
+            self._overflow()
+            return self.lagging
+        # What the feed has not folded yet comes to it by the tail, in a moment.
+        entries = [entry for entry in entries if entry.offset <= feed.head]
+        for entry in entries:
+            if not sink.ready():
                 break
-            for entry in entries:
-                if not sink.ready():
-                    return
-                self.write(entry)
-        if self.away and not self.lagging:
-            feed.remove(self)
+            if self.write(entry):
+                break
+        return bool(entries)
+
+    def _overflow(self) -> None:
+        if not self.listener.sink.takes_snapshots:
+            self.lagging = False
+            self.listener.sink.fell_behind()
+        elif self.away:
+            self.lagging = False
+        else:
+            self._away.clear()
+            self._begin_anew("overflow")
+
+    def _begin_anew(self, reason: GapReason) -> None:
+        self.listener.sink.gap(self.feed.key, reason)
+        self.position = max(self.position, self.feed.head)
+        self._backlog.clear()
+        self._parts.clear()
+        self._snapshot_due = True
+        self.lagging = True
+
+    def _finish(self) -> None:
+        self.feed.remove(self)
+        team_id = self.feed.view.team_id
+        if team_id is not None:
+            self.listener.sink.left(team_id, self._left)
+
+
+CATCH_UP_RECORDS = 64
+"""Records that a cursor takes from the ring at a time."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+from aiokafka.structs import ConsumerRecord
 
-from app.domain.positions import position
+from app.domain.positions import check, position
 from app.domain.unified import UnifiedRecord, parse
 
 ENTRY_BYTES = 400
@@ -16,7 +17,7 @@ ENTRY_BYTES = 400
 class Entry:
     """A record that is delivered to whoever may see its key. Encoded once, for all of them."""
 
-    __slots__ = ("_frame", "_json", "_record", "headers", "key", "log", "offset", "raw_key", "skipped", "timestamp", "value")
+    __slots__ = ("_frame", "_json", "_record", "headers", "key", "log", "offset", "raw_key", "resets", "skipped", "timestamp", "value")
 
     def __init__(  # noqa: PLR0917  (made for each record of the log: keywords would cost more than they tell)
         self, log: str, offset: int, raw_key: bytes, value: bytes, headers: list[tuple[str, bytes]], timestamp: int
@@ -31,6 +32,8 @@ class Entry:
         """The source record's own time, milliseconds: where the delivery time is measured from."""
         self.skipped = False
         """Whether it turned out to be no unified record: clients never see it."""
+        self.resets = False
+        """Whether it changed more than its data and state tell: rich clients get a snapshot after it."""
         self._record: UnifiedRecord | None = None
         self._json: bytes | None = None
         self._frame: bytes | None = None
@@ -55,6 +58,11 @@ class Entry:
     def position(self) -> str:
         """The event's position."""
         return position(self.log, self.key, self.offset, self.headers)
+
+    @property
+    def check(self) -> str:
+        """The check value of the event's position."""
+        return check(self.log, self.key, self.offset, self.headers)
 
     @property
     def finished(self) -> bool:
@@ -102,6 +110,16 @@ def type_of(value: bytes) -> str:
         return ""
     name = found.get("type") if isinstance(found, dict) else None
     return name if isinstance(name, str) else ""
+
+
+def entry_of(log: str, record: ConsumerRecord[bytes | None, bytes | None]) -> Entry | None:
+    """The entry of a record; ``None`` for an internal one."""
+    value = record.value or b""
+    if type_of(value).startswith("_"):
+        return None
+    headers = [(name, found or b"") for name, found in record.headers]
+    source_time = next((int(found) for name, found in headers if name == "source-timestamp" and found.isdigit()), record.timestamp)
+    return Entry(log, record.offset, record.key or b"", value, headers, source_time)
 
 
 def text_frame(payload: bytes) -> bytes:

@@ -2,37 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from app.domain.errors import BadRecord
 from delivery.cursor import Cursor
 from delivery.entry import Entry
 from delivery.ring import Ring
 from delivery.view import Change, View
+from tables.seed import Seed
 
-CATCH_UP_RECORDS = 64
-"""Records that a cursor takes from the ring at a time."""
+Encode = Callable[["Feed"], Sequence[bytes]]
+"""Encodes a feed's state as it is now, as the messages that are sent."""
 
 
 class Feed:
     """Folds each record of its key once, and moves the cursors on."""
 
-    def __init__(self, key: str, partition: int, ring: Ring, view: View) -> None:
-        """Begin with a view as it stood at its offset, and fold what the ring holds behind it.
+    def __init__(self, key: str, partition: int, ring: Ring, seed: Seed, encode: Encode) -> None:
+        """Begin with the rows as they stood at the seed's offset, and fold what the ring holds behind it.
 
-        Everything of this key behind the view's offset must be in the ring.
+        Everything of this key behind the seed's offset must be in the ring.
         """
         self.key = key
         self.partition = partition
         self.ring = ring
-        self.view = view
-        self.head = view.offset
-        """Offset of the newest record of this key that was folded, or the one that the view began at."""
+        self.view = View(key, seed.offset, seed.rows)
+        self.head = seed.offset
+        """Offset of the newest record of this key that was folded, or the one that the seed was taken at."""
+        self.last_offset = seed.last_offset
+        """Offset of the newest record of this key; -1 when there never was any."""
+        self._last_check = seed.last_check
+        self._last_entry: Entry | None = None
+        self._encode = encode
+        self._snapshot: tuple[int, Sequence[bytes]] | None = None
         self.cursors: dict[Cursor, None] = {}
-        for entry in ring.after(key, view.offset) or ():
+        for entry in ring.after(key, seed.offset) or ():
             self.fold(entry)
+
+    @property
+    def last_check(self) -> str:
+        """Check value of the newest record of this key, see `app.domain.positions`."""
+        return self._last_check if self._last_entry is None else self._last_entry.check
 
     def fold(self, entry: Entry) -> Change | None:
         """Fold a record, and settle what clients get of it; ``None`` for what is no unified record."""
-        self.head = entry.offset
+        self.head = self.last_offset = entry.offset
+        self._last_entry = entry
         try:
             record = entry.record
             change = self.view.fold(record.event, record.source, entry.offset)
@@ -40,15 +55,16 @@ class Feed:
             entry.skipped = True
             return None
         entry.finish(change.carries_state, change.state)
+        entry.resets = change.reset
         return change
 
-    def settle(self, after: int) -> None:
-        """Settle the records behind ``after`` that are older than the view.
+    def settle(self, entries: Sequence[Entry]) -> None:
+        """Settle records that are older than the view.
 
         What they changed one by one is not known any more; the state as it is now is right for each of them, since
         what follows leads on from it.
         """
-        for entry in self.ring.after(self.key, after) or ():
+        for entry in entries:
             if entry.finished or entry.skipped:
                 continue
             try:
@@ -57,26 +73,25 @@ class Feed:
             except BadRecord:
                 entry.skipped = True
 
+    def snapshot(self) -> Sequence[bytes]:
+        """The state as it is now, encoded once for all who ask before it changes."""
+        if self._snapshot is None or self._snapshot[0] != self.head:
+            self._snapshot = (self.head, self._encode(self))
+        return self._snapshot[1]
+
     def deliver(self, entry: Entry, change: Change) -> None:
         """Give a record to every listener that is at the head; the others find it in the ring."""
         left = frozenset(change.left)
         for cursor in list(self.cursors):
             if left and cursor.listener.user_id in left:
-                cursor.leave(entry.offset)
-            if cursor.lagging:
-                continue
-            if cursor.listener.sink.ready():
-                cursor.write(entry)
-                if cursor.away:
-                    self.remove(cursor)
-            else:
-                cursor.lagging = True
+                cursor.leave(entry.offset, "deleted" if entry.record.event.type == "team.deleted" else "removed")
+            cursor.deliver(entry)
 
     def place(self, cursor: Cursor) -> None:
         """Take a new listener, and deliver what waits for it."""
         self.cursors[cursor] = None
         cursor.listener.cursors[self.key] = cursor
-        cursor.catch_up(CATCH_UP_RECORDS)
+        cursor.catch_up()
 
     def remove(self, cursor: Cursor) -> None:
         """End a listener's place."""

@@ -10,27 +10,30 @@ from typing import Any
 
 from mode import Service
 
+from app import metrics
 from app.domain.errors import BadRecord
 from app.domain.events import team_key, user_key
 from app.domain.fold import owner_of
 from app.domain.topics import UNIFIED
 from app.errors import Unavailable
 from app.kafka.partitioner import partition_of
+from app.settings import Settings
 from delivery.cursor import Cursor
 from delivery.entry import Entry, type_of
-from delivery.feed import CATCH_UP_RECORDS, Feed
-from delivery.listener import Listener
+from delivery.feed import Encode, Feed
+from delivery.feeds import Feeds
+from delivery.listener import GapReason, Listener
+from delivery.log_reader import LogReader
 from delivery.membership import first_position
+from delivery.resume import Resumed, resume
+from delivery.ring import Ring
 from delivery.tail import Tail
-from delivery.view import View
 from tables.seed import Seed
 
 JOIN_SECONDS = 20.0
 """How long a join waits for a team's owner, and for the tail."""
 RETRY_SECONDS = 0.1
 JOINS_AT_ONCE = 32
-IDLE_SECONDS = 60.0
-"""How long a feed without listeners goes on being folded, for the next one to find it."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -52,20 +55,45 @@ class Seeds:
     """
 
 
+@dataclass(slots=True, frozen=True)
+class Plan:
+    """How a subscription to one feed begins."""
+
+    feed: Feed
+    resumed: Resumed | None
+    """How the client's position leads on; ``None`` when it gave none."""
+    snapshot: bool
+    """Whether it asked for a snapshot."""
+
+    @property
+    def key(self) -> str:
+        """``team:<id>`` or ``user:<id>``."""
+        return self.feed.key
+
+    @property
+    def leads_on(self) -> bool:
+        """Whether the client's position is where it goes on from."""
+        return self.resumed is not None and self.resumed.gap is None
+
+
 class Hub(Service):
     """Listeners by user, feeds by key."""
 
-    def __init__(self, seeds: Seeds, topics: Mapping[str, int], **kwargs: Any) -> None:
+    def __init__(self, settings: Settings, seeds: Seeds, topics: Mapping[str, int], encode: Encode, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self._settings = settings
         self._seeds = seeds
         self._topics = topics
+        self._reader = LogReader(settings)
+        self._listeners: dict[int, dict[Listener, None]] = {}
+        self._slots = asyncio.Semaphore(JOINS_AT_ONCE)
+        self.feeds = Feeds(self._seed_of, encode)
         self.tail: Tail
         """Set once, before anything starts: each needs the other."""
-        self._listeners: dict[int, dict[Listener, None]] = {}
-        self._feeds: dict[str, Feed] = {}
-        self._opening: dict[str, asyncio.Task[Feed]] = {}
-        self._idle: dict[str, float] = {}
-        self._slots = asyncio.Semaphore(JOINS_AT_ONCE)
+
+    def partition(self, key: str) -> int:
+        """Where a key's records are."""
+        return partition_of(key.encode(), self._topics[UNIFIED])
 
     # --- what the tail reads
 
@@ -75,14 +103,15 @@ class Hub(Service):
         It stands in the user's partition, the membership event in the team's, and the tail reads the two in any order.
         So for someone who came a moment ago the event may have been read before they did, and this record after.
         """
+        key = team_key(team_id)
         for listener in self._listeners.get(user_id, ()):
-            if listener.wants(team_id) and monotonic() - listener.since < JOIN_SECONDS:
-                key = team_key(team_id)
-                self.add_future(self._join(listener, key, listener.noted[partition_of(key.encode(), self._topics[UNIFIED])]))
+            listener.heard.add(team_id)
+            if listener.follows(team_id) and monotonic() - listener.since < JOIN_SECONDS:
+                self.add_future(self._join(listener, key, listener.noted[self.partition(key)]))
 
     def on_entry(self, entry: Entry) -> None:
         """Take the next record of the log."""
-        feed = self._feeds.get(entry.key)
+        feed = self.feeds.get(entry.key)
         if feed is not None:
             change = feed.fold(entry)
             if change is not None:
@@ -92,9 +121,8 @@ class Hub(Service):
             return
         user_id = self._maybe_joins(entry)
         for listener in self._listeners.get(user_id, ()) if user_id else ():
-            team_id = int(entry.key.partition(":")[2])
-            if listener.wants(team_id):
-                self.add_future(self._join(listener, entry.key, entry.offset - 1))
+            if listener.follows(int(entry.key.partition(":")[2])) or listener.sink.takes_snapshots:
+                self.add_future(self._join(listener, entry.key, entry.offset - 1, live=True))
 
     def _maybe_joins(self, entry: Entry) -> int | None:
         kind = type_of(entry.value)
@@ -108,13 +136,11 @@ class Hub(Service):
 
     def _joined(self, user_id: int, feed: Feed, offset: int) -> None:
         for listener in list(self._listeners.get(user_id, ())):
-            if listener.wants(int(feed.key.partition(":")[2])):
-                self._place(listener, feed, offset - 1)
+            self._place(listener, feed, offset - 1, live=True)
 
     def reset(self) -> None:
         """The log jumped: nothing that is here leads on to what comes next."""
-        self._feeds.clear()
-        self._idle.clear()
+        self.feeds.clear()
         for listeners in list(self._listeners.values()):
             for listener in list(listeners):
                 listener.cursors.clear()
@@ -123,66 +149,15 @@ class Hub(Service):
     # --- listeners
 
     def register(self, listener: Listener) -> None:
-        """Know a listener, and note where the tail is: from here on it gets records, and memberships that begin reach it."""
-        listener.since = monotonic()
-        listener.noted = {partition: offset - 1 for partition, offset in self.tail.offsets().items()}
+        """Know a listener: from here on memberships that begin reach it."""
+        self.note(listener)
         self._listeners.setdefault(listener.user_id, {})[listener] = None
 
-    async def join_all(self, listener: Listener) -> None:
-        """Start every feed that a registered listener may have, from the noted offsets on.
-
-        Raises:
-            Unavailable: An owner stayed out of reach.
-        """
-        team_ids = [team_id for team_id in await self._candidates(listener.user_id) if listener.wants(team_id)]
-        keys = [team_key(team_id) for team_id in team_ids]
-        if listener.wanted is None:
-            keys.append(user_key(listener.user_id))
-        async with asyncio.TaskGroup() as group:
-            for key in keys:
-                group.create_task(self._join_bounded(listener, key))
-
-    async def _join_bounded(self, listener: Listener, key: str) -> None:
-        async with self._slots:
-            await self._join(listener, key, listener.noted[partition_of(key.encode(), self._topics[UNIFIED])])
-
-    async def _join(self, listener: Listener, key: str, after: int) -> None:
-        try:
-            feed = await self.feed(key)
-        except Unavailable:
-            listener.sink.unavailable()
-            return
-        self._place(listener, feed, after)
-
-    def _place(self, listener: Listener, feed: Feed, after: int) -> None:
-        """Begin at an offset, or as far behind it as membership can be proven. No await: the view stays as it is."""
-        if listener.closed:
-            return
-        present = listener.cursors.get(feed.key)
-        if present is not None and not present.away:
-            return
-        entries = feed.ring.after(feed.key, after)
-        if entries is None:
-            listener.sink.fell_behind()
-            return
-        if feed.view.team_id is not None:
-            if feed.view.role(listener.user_id) is None:
-                return
-            after = first_position(entries, listener.user_id, after)
-        if present is not None:
-            present.come_back(after)
-            return
-        feed.settle(after)
-        self._idle.pop(feed.key, None)
-        feed.place(Cursor(feed, listener, after))
-
-    def drained(self, listener: Listener) -> None:
-        """A listener's socket takes events again."""
-        for cursor in list(listener.cursors.values()):
-            if cursor.lagging:
-                cursor.catch_up(CATCH_UP_RECORDS)
-            if not listener.sink.ready():
-                return
+    def note(self, listener: Listener) -> None:
+        """Note where the tail is: what a listener joins from now on it gets from here."""
+        listener.since = monotonic()
+        listener.heard.clear()
+        listener.noted = {partition: offset - 1 for partition, offset in self.tail.offsets().items()}
 
     def unregister(self, listener: Listener) -> None:
         """Forget a listener."""
@@ -193,11 +168,127 @@ class Hub(Service):
             if not listeners:
                 del self._listeners[listener.user_id]
         for cursor in list(listener.cursors.values()):
-            cursor.feed.remove(cursor)
-            if not cursor.feed.cursors:
-                self._idle[cursor.feed.key] = monotonic()
+            self.leave(cursor)
 
-    # --- feeds
+    def leave(self, cursor: Cursor) -> None:
+        """End a listener's place in a feed."""
+        cursor.feed.remove(cursor)
+        self.feeds.used(cursor.feed)
+
+    def drained(self, listener: Listener) -> None:
+        """A listener's socket takes more again."""
+        for cursor in list(listener.cursors.values()):
+            if cursor.lagging:
+                cursor.catch_up()
+            if not listener.sink.ready():
+                return
+
+    # --- joining: from where the tail was when they came
+
+    async def join_all(self, listener: Listener) -> None:
+        """Start every feed that a registered listener follows, from the noted offsets on.
+
+        Raises:
+            Unavailable: An owner stayed out of reach.
+        """
+        keys = [team_key(team_id) for team_id in await self.candidates(listener.user_id) if listener.follows(team_id)]
+        if listener.everything:
+            keys.append(user_key(listener.user_id))
+        async with asyncio.TaskGroup() as group:
+            for key in keys:
+                group.create_task(self._join_bounded(listener, key))
+
+    async def _join_bounded(self, listener: Listener, key: str) -> None:
+        async with self._slots:
+            await self._join(listener, key, listener.noted[self.partition(key)])
+
+    async def _join(self, listener: Listener, key: str, after: int, *, live: bool = False) -> None:
+        try:
+            feed = await self.feed(key)
+        except Unavailable:
+            listener.sink.unavailable()
+            return
+        self._place(listener, feed, after, live=live)
+
+    def _place(self, listener: Listener, feed: Feed, after: int, *, live: bool) -> None:
+        """Begin at an offset, or as far behind it as membership can be proven. No await: the view stays as it is."""
+        present = listener.cursors.get(feed.key)
+        if listener.closed or (present is not None and not present.away):
+            return
+        team_id = feed.view.team_id
+        entries = feed.ring.after(feed.key, after)
+        if entries is None:
+            listener.sink.fell_behind()
+            return
+        if team_id is not None:
+            if feed.view.role(listener.user_id) is None:
+                return
+            listener.heard.add(team_id)
+            if live and present is None:
+                listener.sink.joined(team_id)
+            if not listener.follows(team_id):
+                return
+            after = first_position(entries, listener.user_id, after)
+        if present is not None:
+            present.come_back(after)
+            return
+        feed.settle(entries)
+        feed.place(Cursor(feed, listener, after, snapshot=listener.snapshots))
+
+    # --- subscribing: from a position, or from now
+
+    async def plan(self, listener: Listener, key: str, since: str | None, *, snapshot: bool) -> Plan | None:
+        """Prepare a subscription; ``None`` when the user is no member.
+
+        Raises:
+            Unavailable: The owner or the log stayed out of reach.
+        """
+        async with self._slots:
+            feed = await self.feed(key)
+            if not self.is_member(listener, feed):
+                return None
+            resumed = None
+            if since is not None:
+                resumed = await resume(self.tail, self._reader, feed, since, self._settings.resume_read_max)
+                metrics.RESUMES.labels(source=resumed.source).inc()
+            return Plan(feed, resumed, snapshot)
+
+    def is_member(self, listener: Listener, feed: Feed) -> bool:
+        """Whether a feed is the listener's to see, by what has been read of the log."""
+        return feed.view.user_id == listener.user_id if feed.view.team_id is None else feed.view.role(listener.user_id) is not None
+
+    def subscribe(self, listener: Listener, plan: Plan) -> bool:
+        """Begin a planned subscription; whether the user is a member still. No await: what is checked here holds."""
+        feed, resumed = plan.feed, plan.resumed
+        if listener.closed or not self.is_member(listener, feed):
+            return False
+        present = listener.cursors.get(feed.key)
+        if present is not None:
+            self.leave(present)
+        gap: GapReason | None = None
+        if resumed is not None:
+            gap = resumed.gap or self._proof(listener, feed, resumed)
+            if gap is None:
+                backlog = list(resumed.backlog)
+                feed.settle(backlog)
+                feed.settle(feed.ring.after(feed.key, resumed.after) or [])
+                feed.place(Cursor(feed, listener, resumed.after, backlog))
+                return True
+            listener.sink.gap(feed.key, gap)
+        feed.place(Cursor(feed, listener, feed.head, snapshot=plan.snapshot or gap is not None))
+        return True
+
+    def _proof(self, listener: Listener, feed: Feed, resumed: Resumed) -> GapReason | None:
+        """Why what a client missed may not be given to it as it is; ``None`` when it may."""
+        held = feed.ring.after(feed.key, resumed.after)
+        if held is None:
+            return "overflow"
+        missed = [*resumed.backlog, *held]
+        if feed.view.team_id is not None and first_position(missed, listener.user_id, -2) != -2:
+            return "membership"
+        return None
+
+    # --- feeds, and who is in them
 
     async def feed(self, key: str) -> Feed:
         """The feed of a key, opened if it is not.
@@ -205,19 +296,11 @@ class Hub(Service):
         Raises:
             Unavailable: Its owner, or the tail, stayed out of reach for `JOIN_SECONDS`.
         """
-        found = self._feeds.get(key)
-        if found is not None:
-            if not found.cursors:
-                self._idle[key] = monotonic()
-            return found
-        task = self._opening.get(key)
-        if task is None:
-            task = self._opening[key] = asyncio.ensure_future(self._open(key))
-            task.add_done_callback(lambda _done: self._opening.pop(key, None))
-        return await asyncio.shield(task)
+        return await self.feeds.open(key)
 
-    async def _open(self, key: str) -> Feed:
-        partition = partition_of(key.encode(), self._topics[UNIFIED])
+    async def _seed_of(self, key: str) -> tuple[int, Ring, Seed]:
+        """A key's partition, its ring, and a seed that the ring leads on from."""
+        partition = self.partition(key)
         deadline = monotonic() + JOIN_SECONDS
         why: Exception | None = None
         while (left := deadline - monotonic()) > 0 and not self.should_stop:
@@ -231,18 +314,19 @@ class Hub(Service):
             if not await self.tail.wait_for(partition, seed.offset, max(0.0, deadline - monotonic())):
                 break
             ring = self.tail.ring(partition)
-            if seed.offset + 1 < ring.start:  # the fold is further behind than the ring reaches
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            feed = self._feeds[key] = Feed(key, partition, ring, View(key, seed.offset, seed.rows))
-            self._idle[key] = monotonic()
-            return feed
+            if seed.offset + 1 >= ring.start:
+                return partition, ring, seed
+            await asyncio.sleep(RETRY_SECONDS)  # the fold is further behind than the ring reaches
         raise Unavailable(f"the owner of {key} is out of reach") from why
 
-    async def _candidates(self, user_id: int) -> list[int]:
-        partition = partition_of(user_key(user_id).encode(), self._topics[UNIFIED])
-        upto = self.tail.next(partition) - 1
+    async def candidates(self, user_id: int) -> list[int]:
+        """Teams in which a user may be a member.
+
+        Raises:
+            Unavailable: Their owner stayed out of reach.
+        """
         deadline = monotonic() + JOIN_SECONDS
+        upto = self.tail.next(self.partition(user_key(user_id))) - 1
         while True:
             try:
                 async with asyncio.timeout(max(0.01, deadline - monotonic())):
@@ -252,29 +336,26 @@ class Hub(Service):
                     raise Unavailable(f"the owner of user {user_id} is out of reach") from None
             await asyncio.sleep(RETRY_SECONDS)
 
-    @Service.task
-    async def _close_idle(self) -> None:
-        while not self.should_stop:
-            await self.sleep(IDLE_SECONDS / 4)
-            before = monotonic() - IDLE_SECONDS
-            for key in [key for key, since in self._idle.items() if since < before]:
-                del self._idle[key]
-                feed = self._feeds.get(key)
-                if feed is not None and not feed.cursors:
-                    del self._feeds[key]
-
-    # --- looking in
-
     async def teams_of(self, user_id: int) -> list[tuple[int, str]]:
         """The teams that a user is a member of, and their role in each, sorted.
 
         Raises:
             Unavailable: An owner stayed out of reach.
         """
-        found = []
-        for team_id in await self._candidates(user_id):
-            feed = await self.feed(team_key(team_id))
-            role = feed.view.role(user_id)
-            if role is not None:
-                found.append((team_id, role))
-        return sorted(found)
+
+        async def role_in(team_id: int) -> tuple[int, str | None]:
+            async with self._slots:
+                return team_id, (await self.feed(team_key(team_id))).view.role(user_id)
+
+        found = await asyncio.gather(*(role_in(team_id) for team_id in await self.candidates(user_id)))
+        return sorted((team_id, role) for team_id, role in found if role is not None)
+
+    @Service.task
+    async def _close_idle(self) -> None:
+        while not self.should_stop:
+            await self.sleep(15.0)
+            self.feeds.close_idle()
+
+    async def on_stop(self) -> None:
+        """Give up what is being read."""
+        await self._reader.stop()

@@ -38,7 +38,9 @@ class _KeyLog:
 class Ring:
     """Everything delivered of one partition since `start`."""
 
-    def __init__(self, budget: int, start: int) -> None:
+    def __init__(self, budget: int, start: int, log: str = "") -> None:
+        self.log = log
+        """The id of the log that these records are of."""
         self._budget = budget
         self._entries: deque[Entry] = deque()
         self._keys: dict[str, _KeyLog] = {}

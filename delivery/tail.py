@@ -16,11 +16,12 @@ from mode import Service
 from app import metrics
 from app.domain.fold import MEMBERSHIP
 from app.domain.topics import UNIFIED
+from app.errors import Unavailable
 from app.kafka.client import connection
 from app.kafka.log_id import UNKNOWN
 from app.kafka.topics import identify
 from app.settings import Settings
-from delivery.entry import Entry, type_of
+from delivery.entry import Entry, entry_of, type_of
 from delivery.ring import Ring
 from delivery.window import DuplicateWindow, identities
 
@@ -28,6 +29,7 @@ FETCH_WAIT_MS = 100
 """How long the broker holds a fetch that finds nothing new; one that finds something returns at once."""
 POLL_RECORDS = 1000
 RECONNECT_SECONDS = 1.0
+ASK_SECONDS = 5.0
 BEHIND_SECONDS = 10.0
 BEHIND_FOR_SECONDS = 30.0
 SLICE_SECONDS = 0.02
@@ -52,11 +54,11 @@ class _Partition:
 
     __slots__ = ("deliver_from", "next", "ring", "target", "window")
 
-    def __init__(self, start: int, deliver_from: int, target: int, ring_bytes: int, window: int) -> None:
+    def __init__(self, start: int, deliver_from: int, target: int, ring: Ring, window: int) -> None:
         self.next = start
         self.deliver_from = deliver_from
         self.target = target
-        self.ring = Ring(ring_bytes, deliver_from)
+        self.ring = ring
         self.window = DuplicateWindow(window)
 
 
@@ -70,6 +72,7 @@ class Tail(Service):
         self._reader = reader
         self._partitions: dict[int, _Partition] = {}
         self._moved = asyncio.Event()
+        self._consumer: AIOKafkaConsumer | None = None
         self._behind_since: float | None = None
         self._late_since: float | None = None
         self.caught_up = False
@@ -103,6 +106,21 @@ class Tail(Service):
             return False
         return True
 
+    async def end(self, partition: int) -> int:
+        """The log's end now, asked of the broker.
+
+        Raises:
+            Unavailable: It does not answer.
+        """
+        consumer, tp = self._consumer, TopicPartition(UNIFIED, partition)
+        try:
+            if consumer is None:
+                raise Unavailable("the log is out of reach")
+            async with asyncio.timeout(ASK_SECONDS):
+                return int((await consumer.end_offsets([tp]))[tp])
+        except (KafkaError, TimeoutError) as error:
+            raise Unavailable("the log is out of reach") from error
+
     @property
     def behind_too_long(self) -> bool:
         """Whether this worker has been more than `BEHIND_SECONDS` behind for `BEHIND_FOR_SECONDS`."""
@@ -127,6 +145,7 @@ class Tail(Service):
                 await self._identify()
                 await consumer.start()
                 await self._begin(consumer)
+                self._consumer = consumer
                 while not self.should_stop:
                     await self._read(consumer)
             except OffsetOutOfRangeError as error:
@@ -134,6 +153,7 @@ class Tail(Service):
             except (KafkaError, OSError) as error:
                 self.log.warning("the log is out of reach: %r", error)
             finally:
+                self._consumer = None
                 await consumer.stop()
             await self.sleep(RECONNECT_SECONDS)
 
@@ -159,9 +179,8 @@ class Tail(Service):
                 # A whole window before the first record that may be delivered: only then every repeat is known as one.
                 start = max(begin[tp], end[tp] - 2 * self._settings.duplicate_window)
                 deliver_from = start if start == begin[tp] else start + self._settings.duplicate_window
-                self._partitions[tp.partition] = _Partition(
-                    start, deliver_from, end[tp], self._settings.ring_bytes // len(tps), self._settings.duplicate_window
-                )
+                ring = Ring(self._settings.ring_bytes // len(tps), deliver_from, self.log_id)
+                self._partitions[tp.partition] = _Partition(start, deliver_from, end[tp], ring, self._settings.duplicate_window)
             self._check_caught_up()
         for tp in tps:
             consumer.seek(tp, self._partitions[tp.partition].next)
@@ -207,7 +226,9 @@ class Tail(Service):
             if kind == MEMBERSHIP:
                 self._hand_on_candidate(value)
             return
-        entry = Entry(self.log_id, offset, key, value, record.headers, _source_time(record))
+        entry = entry_of(self.log_id, record)
+        if entry is None:
+            return
         partition.ring.append(entry)
         self._reader.on_entry(entry)
 
@@ -217,10 +238,3 @@ class Tail(Service):
             self._reader.on_candidate(int(data["userId"]), int(data["teamId"]))
         except (ValueError, KeyError, TypeError):
             self.log.warning("a record of type %s is skipped: it cannot be read", MEMBERSHIP)
-
-
-def _source_time(record: ConsumerRecord) -> int:
-    for name, value in record.headers:
-        if name == "source-timestamp" and value.isdigit():
-            return int(value)
-    return int(record.timestamp)

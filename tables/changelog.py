@@ -24,6 +24,8 @@ from app.settings import Settings
 
 META_KEY = b"\x00meta"
 """Row that begins every batch: the highest unified offset that the batch, or any before it, may contain."""
+LAST_PREFIX = b"last/"
+"""Rows that say which record of a key is its newest: its offset, and the check value of its position."""
 READ_SECONDS = 30.0
 REWRITES = 5
 """Two writers that find each other's batches so often do not settle: leave, and let the group decide who is the owner."""
@@ -35,9 +37,18 @@ def merge_values(key: bytes, ours: bytes | None, theirs: bytes) -> bytes:
     """The value of a row that two writers may have written: the newer of each part of it."""
     if ours is None or ours == theirs:
         return theirs
-    if key == META_KEY:
-        return max(ours, theirs, key=int)
+    if key == META_KEY or key.startswith(LAST_PREFIX):
+        return max(ours, theirs, key=_offset)
     return encode(merge(decode(ours), decode(theirs)))
+
+
+def _offset(value: bytes) -> int:
+    return int(value.partition(b" ")[0])
+
+
+def last_row_key(key: str) -> bytes:
+    """Key of the row that says which record of ``team:<id>`` or ``user:<id>`` is its newest."""
+    return LAST_PREFIX + key.encode()
 
 
 @dataclass(slots=True, frozen=True)
@@ -56,13 +67,16 @@ class Changelog:
         self._settings = settings
         self._sender = sender
 
-    async def append(self, partition: int, upto: int, changed: Mapping[str, Row], stored: Stored, applied: int) -> Appended:
+    async def append(  # noqa: PLR0917  (a batch is what these are together)
+        self, partition: int, upto: int, changed: Mapping[str, Row], lasts: Mapping[str, str], stored: Stored, applied: int
+    ) -> Appended:
         """Write the rows that the unified records up to offset ``upto`` changed.
 
         Args:
             partition: Of the changelog, and of ``team.events``.
             upto: Highest offset in ``team.events`` that the rows contain.
             changed: The rows, by key.
+            lasts: The newest record of each key that had any: its offset and check value, a space between.
             stored: The store's value of a key.
             applied: The changelog's offset that the store has reached; -1 before the first.
 
@@ -71,6 +85,7 @@ class Changelog:
         """
         rows = {META_KEY: merge_values(META_KEY, stored(META_KEY), b"%d" % upto)}
         rows |= {key.encode(): encode(row) for key, row in changed.items()}
+        rows |= {last_row_key(key): last.encode() for key, last in lasts.items()}
         unsent = rows
         for _ in range(REWRITES):
             sent = await self._sender.send([Outgoing(CHANGELOG, key, value, partition=partition) for key, value in unsent.items()])

@@ -8,6 +8,7 @@ from app.domain.events import user_key
 from app.domain.rows import decode
 from app.errors import Moved
 from app.kafka.partitioner import partition_of
+from tables.changelog import last_row_key
 from tables.table import StateTable
 
 
@@ -19,6 +20,10 @@ class Seed:
     """They are the fold of every record of the partition up to here."""
     rows: list[tuple[str, bytes]]
     """Row keys, and rows as stored: ranks and tombstones included."""
+    last_offset: int = -1
+    """Offset of the key's newest record up to ``offset``; -1 when there never was any."""
+    last_check: str = ""
+    """The check value of that record's position."""
 
 
 def seed(table: StateTable, key: str, partition: int) -> Seed:
@@ -39,7 +44,9 @@ def seed(table: StateTable, key: str, partition: int) -> Seed:
         rows.append((own, value))
     for prefix in prefixes:
         rows += [(name.decode(), value) for name, value in table.rows.scan(partition, prefix.encode())]
-    return Seed(offset, rows)
+    last = table.rows.read(partition, last_row_key(key))
+    last_offset, _, last_check = (b"-1" if last is None else last).partition(b" ")
+    return Seed(offset, rows, int(last_offset), last_check.decode())
 
 
 def candidates(table: StateTable, user_id: int, partitions: int, upto: int) -> list[int]:

@@ -57,19 +57,25 @@ class StateTable(Table[bytes, bytes]):
         value = self.rows.read(partition, key.encode())
         return None if value is None else decode(value)
 
-    async def write(self, partition: int, changed: dict[str, Row], upto: int) -> None:
-        """Write the rows that the records of ``team.events`` up to offset ``upto`` changed.
+    async def write(self, partition: int, changed: dict[str, Row], lasts: dict[str, str], upto: int) -> None:
+        """Write what the records of ``team.events`` up to offset ``upto`` changed.
+
+        Args:
+            partition: Of ``team.events``, and of the table.
+            changed: The rows, by key.
+            lasts: The newest record of each key that had any: its offset and check value, a space between.
+            upto: Offset of the last of these records.
 
         Raises:
             SendFailed: The changelog did not take them; nothing was written here.
         """
-        if changed:
+        if changed or lasts:
             applied = self.rows.persisted_offset(TP(CHANGELOG, partition))
 
             def stored(key: bytes) -> bytes | None:
                 return self.rows.read(partition, key)
 
-            appended = await self._changelog.append(partition, upto, changed, stored, -1 if applied is None else applied)
+            appended = await self._changelog.append(partition, upto, changed, lasts, stored, -1 if applied is None else applied)
             self.rows.write(partition, appended.rows.items(), appended.offset)
         self._folded[partition] = upto
 
@@ -80,6 +86,11 @@ class StateTable(Table[bytes, bytes]):
     def owned(self) -> set[int]:
         """Partitions that this worker is the owner of, recovered or not."""
         return {tp.partition for tp in self.app.assignor.assigned_actives() if tp.topic == UNIFIED}
+
+    def held(self) -> tuple[set[int], set[int]]:
+        """Partitions that this worker owns, and those that it is a standby for."""
+        standbys = {tp.partition for tp in self.app.assignor.assigned_standbys() if tp.topic == CHANGELOG}
+        return self.owned(), standbys
 
     def folded(self, partition: int) -> int:
         """Offset in ``team.events`` up to which the rows of a partition are the fold; they are of no later record.

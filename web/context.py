@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from app.auth import Authenticator
 from app.kafka.sender import Sender
 from app.settings import Settings
 from delivery.hub import Hub
@@ -27,3 +28,8 @@ class Context:
     """Topics and their partition counts, known once the worker has started."""
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the worker is going away."""
+    authenticator: Authenticator = field(init=False)
+    """Proves tokens."""
+
+    def __post_init__(self) -> None:
+        self.authenticator = Authenticator(self.settings)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import aiohttp
 import orjson
@@ -11,6 +10,7 @@ import orjson
 from app.domain.events import user_key
 from app.domain.topics import UNIFIED
 from app.errors import Unavailable
+from app.kafka.cluster import Cluster
 from app.kafka.partitioner import partition_of
 from tables.seed import Seed, candidates, seed
 from tables.table import StateTable
@@ -18,36 +18,29 @@ from tables.table import StateTable
 ASK_SECONDS = 10.0
 
 
-Owners = Callable[[], Mapping[str, Mapping[str, Any]]]
-
-
 class Peers:
     """Asks the owner of a partition, which may be this worker itself."""
 
-    def __init__(self, table: StateTable, url: str, secret: str, owners: Owners, topics: Mapping[str, int]) -> None:
+    def __init__(self, table: StateTable, url: str, secret: str, cluster: Cluster, topics: Mapping[str, int]) -> None:
         """Know where to ask.
 
         Args:
             table: This worker's own rows.
             url: How others reach this worker.
             secret: What workers show each other.
-            owners: Workers' URLs, and their topics and partitions, as the last rebalance gave them.
+            cluster: Who is there, and who owns what.
             topics: Topics and their partition counts.
         """
         self._table = table
-        self._url = url.rstrip("/")
+        self._url = url
         self._secret = secret
-        self._owners = owners
+        self._cluster = cluster
         self._topics = topics
         self._session: aiohttp.ClientSession | None = None
 
-    def workers(self) -> dict[str, set[int]]:
-        """Every worker's URL and the partitions that it owns; our own among them."""
-        return {str(url).rstrip("/"): set(topics.get(UNIFIED, ())) for url, topics in self._owners().items()} or {self._url: set()}
-
-    def is_self(self, url: str) -> bool:
-        """Whether a URL is this worker's."""
-        return url == self._url
+    def others(self) -> list[str]:
+        """URLs of the other workers that have rows."""
+        return sorted(url for url, worker in self._cluster.workers().items() if url != self._url and worker.role != "gateway")
 
     async def seed(self, key: str, partition: int) -> Seed:
         """The rows of a key, of whoever owns them.
@@ -55,10 +48,9 @@ class Peers:
         Raises:
             Unavailable: Nobody answers for the partition now.
         """
-        owner = self._owner(partition)
-        if self.is_self(owner):
+        if partition in self._table.owned():
             return seed(self._table, key, partition)
-        return _parse_seed(await self.ask(owner, f"/internal/seeds/{key}"))
+        return _parse_seed(await self.ask(self._owner(partition), f"/internal/seeds/{key}"))
 
     async def candidates(self, user_id: int, upto: int) -> list[int]:
         """Teams in which a user may be a member, of all records of their partition up to offset ``upto``.
@@ -66,16 +58,17 @@ class Peers:
         Raises:
             Unavailable: Nobody answers for the user's partition now.
         """
-        owner = self._owner(partition_of(user_key(user_id).encode(), self._topics[UNIFIED]))
-        if self.is_self(owner):
+        partition = partition_of(user_key(user_id).encode(), self._topics[UNIFIED])
+        if partition in self._table.owned():
             return candidates(self._table, user_id, self._topics[UNIFIED], upto)
-        return list(orjson.loads(await self.ask(owner, f"/internal/candidates/{user_id}", upto=str(upto))))
+        body = await self.ask(self._owner(partition), f"/internal/candidates/{user_id}", upto=str(upto))
+        return list(orjson.loads(body))
 
     def _owner(self, partition: int) -> str:
-        for url, partitions in self.workers().items():
-            if partition in partitions:
-                return url
-        raise Unavailable(f"nobody owns partition {partition} yet")
+        owner = self._cluster.owner(partition)
+        if owner is None or owner == self._url:
+            raise Unavailable(f"nobody owns partition {partition} now")
+        return owner
 
     async def ask(self, url: str, path: str, **query: str) -> bytes:
         """GET an internal route of another worker.
@@ -102,11 +95,14 @@ class Peers:
 
 
 def dump_seed(found: Seed) -> bytes:
-    """A seed as it travels: a line with its offset, then a line a row: key, tab, row (JSON, so without either)."""
-    return b"\n".join([b"%d" % found.offset, *(key.encode() + b"\t" + value for key, value in found.rows)])
+    """A seed as it travels: a line with its offset and its key's newest record, then a line a row: key, tab, row as JSON."""
+    return b"\n".join(
+        [f"{found.offset} {found.last_offset} {found.last_check}".encode(), *(key.encode() + b"\t" + value for key, value in found.rows)]
+    )
 
 
 def _parse_seed(body: bytes) -> Seed:
     first, *lines = body.split(b"\n")
     rows = [(key.decode(), value) for key, _, value in (line.partition(b"\t") for line in lines)]
-    return Seed(int(first), rows)
+    offset, last_offset, last_check = first.split(b" ")
+    return Seed(int(offset), rows, int(last_offset), last_check.decode())

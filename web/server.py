@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import logging
+from typing import Any, ClassVar, Protocol, cast
 
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web import Application
 from aiohttp.web_runner import AppRunner
 from faust.web.drivers import aiohttp as faust_web
 
 from app.domain.decode import MAX_VALUE_BYTES
 from app.errors import StartRefused
-from app.worker import refuse
+from app.worker import HasSettings, refuse
+from web.context import Context
+from web.cors import add_cors
 from web.pages import add_pages
 from web.problems import problems
 from web.sockets.handshake import Sockets
 from web.views import ALL
 
 SHUTDOWN_SECONDS = 2.0
+
+
+class HasContext(Protocol):
+    """An application with this worker's parts."""
+
+    context: Context
 
 
 class Server(faust_web.Web):
@@ -29,6 +40,7 @@ class Server(faust_web.Web):
     def __init__(self, app: Any, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
         self._runner = AppRunner(self.web_app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        logging.getLogger("aiohttp.server").addFilter(without_malformed_requests)
 
     async def start_server(self) -> None:
         """Start listening; a port that is taken ends the process with one line."""
@@ -47,6 +59,17 @@ class Server(faust_web.Web):
             self.add_view(view)
         self.web_app.router.add_get("/ws", sockets.handle)
         add_pages(self.web_app)
+        add_cors(self.web_app, cast(HasSettings, self.app).settings)
+        self.web_app.on_cleanup.append(self._let_go)
+
+    async def _let_go(self, _application: Application) -> None:
+        await cast(HasContext, self.app).context.authenticator.close()
+
+
+def without_malformed_requests(record: logging.LogRecord) -> bool:
+    """A log filter: what a client sent in place of HTTP is its own affair, and a traceback would quote it, tokens and all."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
 
 
 def options() -> dict[str, Any]:

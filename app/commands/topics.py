@@ -51,8 +51,9 @@ async def run(self: Command, as_json: bool) -> None:
         retention = "" if "compact" in topic.cleanup else _duration(topic.retention_ms)
         table.add_row(topic.name, topic.cleanup, str(topic.partitions), str(topic.replicas), retention, f"{topic.records:,}")
     console = Console()
-    # Into a pipe or a narrow window: whole lines rather than names cut short.
-    console.print(table, width=max(console.width, 100) if not console.is_terminal else None)
+    if not console.is_terminal:  # into a pipe: whole names rather than as many columns as a window has
+        console = Console(width=max(console.width, 120))
+    console.print(table)
 
 
 async def describe(settings: Settings, partitions: dict[str, int]) -> list[Described]:

@@ -20,6 +20,9 @@ GROUP = "realtime-service"
 TABLE = "state"
 CHANGELOG = f"{GROUP}-{TABLE}-changelog"
 
+CLUSTER = "_cluster"
+"""What workers tell each other."""
+
 MIB = 2**20
 DAY_MS = 86_400_000
 DELETE_RETENTION_MS = 7 * DAY_MS
@@ -40,6 +43,12 @@ class Spec:
     config: dict[str, str] = field(default_factory=dict)
     like_unified: bool = False
     """Its partitions must be those of ``team.events``."""
+    single: bool = False
+    """It has one partition."""
+
+    def partitions(self, unified: int, default: int) -> int:
+        """How many it is made with."""
+        return 1 if self.single else unified if self.like_unified else default
 
 
 def catalogue(settings: Settings) -> list[Spec]:
@@ -58,7 +67,8 @@ def catalogue(settings: Settings) -> list[Spec]:
         "delete.retention.ms": str(DELETE_RETENTION_MS),
         "max.message.bytes": str(CHANGELOG_MAX),
     }
-    return [*specs, Spec(CHANGELOG, changelog, like_unified=True)]
+    cluster = broker_time | {"cleanup.policy": "compact", "segment.ms": str(DAY_MS // 24), "min.cleanable.dirty.ratio": "0.1"}
+    return [*specs, Spec(CHANGELOG, changelog, like_unified=True), Spec(CLUSTER, cluster, single=True)]
 
 
 async def ensure(settings: Settings) -> dict[str, int]:
@@ -122,7 +132,7 @@ async def _make(admin: AIOKafkaAdminClient, settings: Settings, specs: list[Spec
     if copies is None:
         copies = min(3, len((await admin.describe_cluster())["brokers"]))
     more = {"min.insync.replicas": "2"} if copies >= 3 else {}
-    new = [NewTopic(s.name, partitions if s.like_unified else settings.partitions, copies, topic_configs=s.config | more) for s in specs]
+    new = [NewTopic(s.name, s.partitions(partitions, settings.partitions), copies, topic_configs=s.config | more) for s in specs]
     response = await admin.create_topics(new)
     for name, code, *rest in response.topic_errors:
         error = for_code(code)

@@ -30,6 +30,7 @@ class Watchdog(Service):
             settings: Where the brokers are.
             consumer: The worker's consumer, which exists once it has started.
             busy: Whether the worker is rebalancing or recovering, and so rightly stands still.
+            **kwargs: For `mode.Service`.
         """
         super().__init__(**kwargs)
         self._settings = settings

@@ -184,7 +184,8 @@ class Writer:
 
     async def _buffer(self, producer: AIOKafkaProducer, record: Record) -> asyncio.Future[Delivered]:
         routing = record.routing or record.key
-        partition = None if routing is None else partition_of(routing, await self._partitions(producer, record.topic))
+        partitions = await self._partitions(producer, record.topic)
+        partition = None if routing is None else partition_of(routing, partitions)
         # Our own time, for topics that keep the producer's: the client reports that of the batch's first record for all of them.
         sent_ms = time.time_ns() // 1_000_000
         written: asyncio.Future[RecordMetadata] = await producer.send(

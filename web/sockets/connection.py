@@ -1,145 +1,96 @@
-"""A plain connection: events out, nothing in."""
+"""A connection: one socket from its handshake to its end. What it says is its mode's business."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from time import time
+from abc import ABC, abstractmethod
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 
 from app import metrics
-from delivery.entry import Entry
 from delivery.hub import Hub
 from delivery.listener import Listener
 from web.sockets.close_codes import REASONS, CloseCode
+from web.sockets.protocol import MAX_COMMAND_BYTES
+from web.sockets.sink import PlainSink
 
 HEARTBEAT_SECONDS = 25.0
 PONG_SECONDS = 10.0
-STALL_SECONDS = 30.0
-"""A socket that takes nothing for so long is cut."""
-HIGH_WATER_BYTES = 64 * 1024
-"""What a transport may hold unsent; what comes then stays in the ring."""
 
 
-class SocketSink:
-    """Writes framed events straight to a socket's transport.
+class Connection(ABC):
+    """What every mode shares: the socket, its heartbeat, its end."""
 
-    Frames are whole, and written from the event loop alone, so they may stand between those that aiohttp writes.
-    """
+    subprotocol: str
+    sink: PlainSink
 
-    def __init__(self, on_drained: Callable[[], None], close: Callable[[CloseCode], None]) -> None:
-        self._transport: asyncio.Transport | None = None
-        self._protocol: Any = None
-        self._on_drained = on_drained
-        self._close = close
-        self._draining: asyncio.Task[None] | None = None
-
-    def start(self, request: web.Request) -> None:
-        """Take events from now on: the answer to the handshake has been written."""
-        self._protocol = request.protocol
-        self._transport = request.transport
-        if self._transport is not None:
-            self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
-        self._on_drained()
-
-    def stop(self) -> None:
-        """Take no more events."""
-        self._transport = None
-        if self._draining is not None:
-            self._draining.cancel()
-
-    def ready(self) -> bool:
-        """Whether an event may be written now."""
-        return self._transport is not None and self._draining is None
-
-    def write(self, entry: Entry) -> None:
-        """Write an event; the transport sends it, joined with others that wait."""
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        transport.write(entry.frame)
-        metrics.DELIVERIES.inc()
-        metrics.DELIVERY_SECONDS.observe(max(0.0, time() - entry.timestamp / 1000))
-        if transport.get_write_buffer_size() > HIGH_WATER_BYTES and self._draining is None:
-            self._draining = asyncio.ensure_future(self._drain(transport))
-
-    async def _drain(self, transport: asyncio.Transport) -> None:
-        before = transport.get_write_buffer_size()
-        try:
-            while True:
-                # A future that aiohttp's own writer waits for too: shielded, so that our time limit does not cancel it.
-                waiting = asyncio.ensure_future(self._protocol._drain_helper())
-                done, _ = await asyncio.wait({waiting}, timeout=STALL_SECONDS)
-                if done:
-                    waiting.result()
-                    break
-                left = transport.get_write_buffer_size()
-                if left >= before:
-                    metrics.DROPPED_CLIENTS.labels(reason="stalled").inc()
-                    transport.abort()
-                    return
-                before = left
-        except ConnectionError:
-            return
-        self._draining = None
-        self._on_drained()
-
-    def fell_behind(self) -> None:
-        """The ring went past this socket."""
-        metrics.DROPPED_CLIENTS.labels(reason="slow").inc()
-        self._close(CloseCode.SLOW_CONSUMER)
-
-    def unavailable(self) -> None:
-        """An owner, or the log, stayed out of reach."""
-        self._close(CloseCode.UNAVAILABLE)
-
-
-class PlainConnection:
-    """One socket in plain mode, from its handshake to its end."""
-
-    def __init__(self, hub: Hub, user_id: int, wanted: frozenset[int] | None) -> None:
-        self._hub = hub
-        self._socket = web.WebSocketResponse(protocols=("teamcast.plain",), autoping=False, compress=False, max_msg_size=64 * 1024)
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self.listener: Listener | None = None
+        self._socket = web.WebSocketResponse(protocols=(self.subprotocol,), autoping=False, compress=False, max_msg_size=MAX_COMMAND_BYTES)
         self._closing: asyncio.Task[Any] | None = None
         self._ponged = asyncio.Event()
-        self._sink = SocketSink(self._drained, self.close)
-        self._listener = Listener(user_id, self._sink, wanted)
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Answer the handshake and deliver until the socket ends."""
-        self._hub.register(self._listener)
-        tasks: list[asyncio.Task[Any]] = []
         try:
+            await self.before_handshake()
             await self._socket.prepare(request)
-            self._sink.start(request)
-            tasks = [asyncio.create_task(self._join()), asyncio.create_task(self._beat())]
-            await self._receive()
+            self.sink.start(request)
+            self.spawn(self._beat())
+            self.spawn(self.run())
+            async for message in self._socket:
+                await self._take(message)
         finally:
-            self._sink.stop()
-            self._hub.unregister(self._listener)
-            for task in tasks:
+            self.sink.stop()
+            if self.listener is not None:
+                self.hub.unregister(self.listener)
+            for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             if self._closing is not None:
                 await self._closing
         return self._socket
 
-    def close(self, code: CloseCode) -> None:
+    def spawn(self, work: Any) -> None:
+        """Run something for as long as the connection lasts."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def close(self, code: int, reason: str | None = None) -> None:
         """Close with a code; the first one stands."""
         if self._closing is None:
-            self._closing = asyncio.ensure_future(self._socket.close(code=code, message=REASONS[code].encode()))
+            text = reason if reason is not None else REASONS[CloseCode(code)]
+            self._closing = asyncio.ensure_future(self._socket.close(code=code, message=text.encode()[:123]))
 
-    def _drained(self) -> None:
-        self._hub.drained(self._listener)
+    def drained(self) -> None:
+        """The socket takes more again."""
+        if self.listener is not None:
+            self.hub.drained(self.listener)
 
-    async def _join(self) -> None:
-        try:
-            await self._hub.join_all(self._listener)
-        except Exception:
-            self.close(CloseCode.UNAVAILABLE)
-            raise
+    async def before_handshake(self) -> None:  # noqa: B027  (most modes note nothing)
+        """What must be noted before the client knows that it is connected."""
+
+    @abstractmethod
+    async def run(self) -> None:
+        """What the connection does once it is open."""
+
+    @abstractmethod
+    async def text(self, message: str) -> None:
+        """Take a text message."""
+
+    async def _take(self, message: WSMessage) -> None:
+        if message.type is WSMsgType.PING:
+            await self._socket.pong(message.data)
+        elif message.type is WSMsgType.PONG:
+            self._ponged.set()
+        elif message.type is WSMsgType.BINARY:
+            self.close(CloseCode.UNSUPPORTED_DATA)
+        elif message.type is WSMsgType.TEXT:
+            await self.text(message.data)
 
     async def _beat(self) -> None:
         while True:
@@ -154,12 +105,3 @@ class PlainConnection:
                 return
             except ConnectionError:
                 return
-
-    async def _receive(self) -> None:
-        async for message in self._socket:
-            if message.type is WSMsgType.PING:
-                await self._socket.pong(message.data)
-            elif message.type is WSMsgType.PONG:
-                self._ponged.set()
-            elif message.type is WSMsgType.BINARY:
-                self.close(CloseCode.UNSUPPORTED_DATA)

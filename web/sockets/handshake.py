@@ -5,24 +5,39 @@ from __future__ import annotations
 import asyncio
 import random
 import weakref
+from time import monotonic
 
 from aiohttp import web
+from mode import Service
 
 from app import metrics
+from app.auth import BadToken, KeysUnavailable
+from app.errors import Unavailable
 from web.context import Context
-from web.identity import refuse_foreign_host, refuse_foreign_origin, user_id_of
+from web.identity import Caller, authenticate_socket, caller_of_token, refuse_foreign_host, refuse_foreign_origin, user_id_of
+from web.limits import Places, Seat, client_address, command_bucket, trusted_networks, user_full
 from web.problems import Problem, unavailable
+from web.sockets import messages
 from web.sockets.close_codes import REASONS, CloseCode
-from web.sockets.connection import PlainConnection
+from web.sockets.connection import Connection
+from web.sockets.plain import PlainConnection
+from web.sockets.protocol import Protocol
+from web.sockets.rich import RichConnection, Token, TokenRefused
+
+DELAYED_SECONDS = 5.0
+"""So far behind the log, rich clients are told."""
+CAUGHT_UP_SECONDS = 1.0
 
 
-class Sockets:
+class Sockets(Service):
     """Every open socket of this worker."""
 
     def __init__(self, context: Context) -> None:
+        super().__init__()
         self._context = context
-        self._open: weakref.WeakSet[PlainConnection] = weakref.WeakSet()
-        self._per_user: dict[int, int] = {}
+        self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
+        self._places = Places(context.settings, monotonic())
+        self._trusted = trusted_networks(context.settings.trusted_proxies)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """GET /ws."""
@@ -32,35 +47,66 @@ class Sockets:
         refuse_foreign_origin(request, settings)
         if request.headers.get("Upgrade", "").lower() != "websocket":
             raise Problem(426, "this is a WebSocket endpoint", headers={"Upgrade": "websocket", "Connection": "Upgrade"})
-        if context.draining.is_set() or not context.tail.caught_up:
+        if context.draining.is_set() or not context.tail.caught_up or settings.role == "pipeline":
             raise unavailable("this worker takes no sockets now")
-        if settings.auth:
-            raise Problem(401, "a bearer token is needed", headers={"WWW-Authenticate": "Bearer"})
-        user_id = user_id_of(request.query.get("userId"))
-        teams = [user_id_of(text) for text in request.query.getall("teamId", [])]
-        if user_id is None:
+        address = client_address(request.remote, request.headers.getall("X-Forwarded-For", []), self._trusted)
+        seat = self._places.enter(address, monotonic())
+        try:
+            return await self._admit(request, seat)
+        finally:
+            seat.leave()
+
+    async def _admit(self, request: web.Request, seat: Seat) -> web.StreamResponse:
+        context = self._context
+        rich = RichConnection.subprotocol in offered(request)
+        try:
+            caller = await authenticate_socket(request, context.settings, context.authenticator)
+        except BadToken:
             return await refuse(request, CloseCode.UNAUTHENTICATED)
+        except KeysUnavailable:
+            return await refuse(request, CloseCode.UNAVAILABLE)
+        if caller is not None and caller.user_id is not None and not seat.take_user(caller.user_id):
+            raise user_full()
+        if rich:
+            return await self._serve(request, self._rich(caller, seat))
+        if caller is None or caller.user_id is None:
+            return await refuse(request, CloseCode.UNAUTHENTICATED)
+        teams = [user_id_of(text) for text in request.query.getall("teamId", [])]
         if None in teams:
             return await refuse(request, CloseCode.PROTOCOL_VIOLATION)
-        if len(self._open) >= settings.max_connections:
-            raise unavailable("this worker has as many sockets as it takes")
-        if self._per_user.get(user_id, 0) >= settings.max_connections_per_user:
-            raise Problem(429, "this user has as many sockets as one may have", headers={"Retry-After": "5"})
-        return await self._serve(request, user_id, frozenset(team for team in teams if team) or None)
+        wanted = frozenset(team for team in teams if team) or None
+        return await self._serve(request, PlainConnection(context.hub, caller.user_id, wanted, caller.close_at))
 
-    async def _serve(self, request: web.Request, user_id: int, wanted: frozenset[int] | None) -> web.StreamResponse:
-        connection = PlainConnection(self._context.hub, user_id, wanted)
+    def _rich(self, caller: Caller | None, seat: Seat) -> RichConnection:
+        context = self._context
+
+        async def verify(text: str) -> Token:
+            if not context.settings.auth:
+                raise TokenRefused
+            try:
+                token = token_of_caller(await caller_of_token(text, context.authenticator))
+            except BadToken:
+                raise TokenRefused from None
+            except KeysUnavailable:
+                raise Unavailable("the key server is out of reach") from None
+            if not seat.take_user(token.user_id):
+                raise TokenRefused
+            return token
+
+        bucket = command_bucket(context.settings, monotonic())
+        protocol = Protocol(context.settings.max_teams_per_subscribe)
+        token = None if caller is None else token_of_caller(caller)
+        return RichConnection(context.hub, protocol, token, verify, lambda: bucket.take(monotonic()))
+
+    async def _serve(self, request: web.Request, connection: Connection) -> web.StreamResponse:
         self._open.add(connection)
-        self._per_user[user_id] = self._per_user.get(user_id, 0) + 1
-        metrics.CONNECTIONS.labels(mode="plain").inc()
+        gauge = metrics.CONNECTIONS.labels(mode="rich" if isinstance(connection, RichConnection) else "plain")
+        gauge.inc()
         try:
             return await connection.serve(request)
         finally:
-            metrics.CONNECTIONS.labels(mode="plain").dec()
+            gauge.dec()
             self._open.discard(connection)
-            self._per_user[user_id] -= 1
-            if not self._per_user[user_id]:
-                del self._per_user[user_id]
 
     async def drain(self, seconds: float) -> None:
         """Close every socket with 1001, spread over ``seconds`` so that they do not all come back at once elsewhere."""
@@ -75,10 +121,38 @@ class Sockets:
                 await asyncio.sleep(due)
                 due = 0.0
 
+    @Service.task
+    async def _tell_delays(self) -> None:
+        """Tell rich clients when this worker falls behind the log, and when it has caught up."""
+        told = False
+        while not self.should_stop:
+            await self.sleep(1.0)
+            lag = self._context.tail.lag_seconds
+            if lag > DELAYED_SECONDS or (told and lag < CAUGHT_UP_SECONDS):
+                told = lag > DELAYED_SECONDS
+                for connection in list(self._open):
+                    connection.sink.send(messages.delayed(int(lag) if told else 0))
+
+
+def token_of_caller(caller: Caller) -> Token:
+    """Whose socket it is, and for how long.
+
+    Raises:
+        TokenRefused: Nobody's: an administrator's token names no user.
+    """
+    if caller.user_id is None:
+        raise TokenRefused
+    return Token(caller.user_id, caller.close_at)
+
+
+def offered(request: web.Request) -> list[str]:
+    """The subprotocols that the client offers."""
+    return [name.strip() for name in ",".join(request.headers.getall("Sec-WebSocket-Protocol", [])).split(",")]
+
 
 async def refuse(request: web.Request, code: CloseCode) -> web.WebSocketResponse:
     """Refuse after the upgrade: only then browser code can read why."""
-    socket = web.WebSocketResponse(protocols=("teamcast.plain",), compress=False)
+    socket = web.WebSocketResponse(protocols=("teamcast.v1", "teamcast.plain"), compress=False)
     await socket.prepare(request)
     await socket.close(code=code, message=REASONS[code].encode())
     return socket

@@ -35,21 +35,21 @@ class View(faust.web.View):
         """This worker's parts."""
         return self.teamcast.context
 
-    def caller(self, request: web.Request) -> Caller:
+    async def caller(self, request: web.Request) -> Caller:
         """Who asks.
 
         Raises:
-            Problem: 401 or 403.
+            Problem: 401, 403, or 503 while a token cannot be proven.
         """
-        return caller_of(request, self.context.settings)
+        return await caller_of(request, self.context.settings, self.context.authenticator)
 
-    def admin(self, request: web.Request) -> None:
+    async def admin(self, request: web.Request) -> None:
         """Let administrators pass.
 
         Raises:
-            Problem: 401 or 403.
+            Problem: 401, 403 or 503.
         """
-        if not self.caller(request).admin:
+        if not (await self.caller(request)).admin:
             raise Problem(403, "this takes the scope admin")
 
 

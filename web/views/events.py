@@ -10,7 +10,6 @@ from app.domain.topics import SOURCE_TOPICS
 from app.errors import SendFailed
 from app.kafka.partitioner import partition_of
 from app.kafka.sender import Outgoing
-from web.identity import refuse_foreign_origin
 from web.problems import Problem, unavailable
 from web.views.base import View, answer
 
@@ -25,8 +24,7 @@ class Events(View):
 
     async def post(self, request: web.Request, topic: str) -> web.Response:
         """202 with where the event stands, and the id that clients will see."""
-        refuse_foreign_origin(request, self.context.settings)
-        if not self.caller(request).produce:
+        if not (await self.caller(request)).produce:
             raise Problem(403, "this takes the scope produce")
         if topic not in SOURCE_TOPICS:
             raise Problem(404, f"there is no such topic; there are {', '.join(SOURCE_TOPICS)}")

@@ -9,7 +9,7 @@ from app.kafka.partitioner import partition_of
 from tables import inspect
 from tables.inspect import TABLES
 from tables.seed import candidates, seed
-from web.identity import same, user_id_of
+from web.identity import bearer_of, same, user_id_of
 from web.peers import dump_seed
 from web.problems import Problem, unavailable
 from web.views.base import View, answer
@@ -25,8 +25,7 @@ class InternalView(View):
         Raises:
             Problem: 404.
         """
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme != "Bearer" or not same(token, self.teamcast.cluster_secret):
+        if not same(bearer_of(request) or "", self.teamcast.cluster_secret):
             raise Problem(404, "there is nothing here")
 
     @property

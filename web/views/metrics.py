@@ -6,8 +6,7 @@ from aiohttp import web
 from prometheus_client import exposition
 
 from app.metrics import REGISTRY
-from web.identity import refuse_foreign_host, same
-from web.problems import Problem
+from web.identity import bearer_of, refuse_foreign_host, same, unauthorized
 from web.views.base import View
 
 
@@ -20,9 +19,8 @@ class Metrics(View):
         """The text format."""
         settings = self.context.settings
         refuse_foreign_host(request, settings)
-        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if settings.metrics_token is not None and not same(token, settings.metrics_token.get_secret_value()):
-            raise Problem(401, "the metrics token is needed", headers={"WWW-Authenticate": "Bearer"})
+        if settings.metrics_token is not None and not same(bearer_of(request) or "", settings.metrics_token.get_secret_value()):
+            raise unauthorized("the metrics token is needed")
         return web.Response(body=exposition.generate_latest(REGISTRY), headers={"Content-Type": exposition.CONTENT_TYPE_LATEST})
 
 

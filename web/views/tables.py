@@ -43,7 +43,7 @@ async def ask_all(view: View, path: str, **query: str) -> dict[str, Any]:
         Problem: 503, naming the workers that did not answer: a part of the rows is no answer.
     """
     peers = view.context.peers
-    urls = [url for url in peers.workers() if not peers.is_self(url)]
+    urls = peers.others()
     answers = await asyncio.gather(*(peers.ask(url, path, **query) for url in urls), return_exceptions=True)
     silent = [url for url, body in zip(urls, answers, strict=True) if isinstance(body, Unavailable)]
     if silent:
@@ -70,7 +70,7 @@ class Tables(View):
 
     async def get(self, request: web.Request) -> web.Response:
         """Rows of all workers."""
-        self.admin(request)
+        await self.admin(request)
         totals = await count_rows(self)
         for counts in (await ask_all(self, "/internal/tables")).values():
             for name, number in counts.items():
@@ -85,7 +85,7 @@ class Rows(View):
 
     async def get(self, request: web.Request, name: str) -> web.Response:
         """A page, and the cursor of the next one."""
-        self.admin(request)
+        await self.admin(request)
         known(name)
         prefix, limit, after = request.query.get("prefix", ""), _limit(request), _after(request)
         rows = [as_json(found, self.context.settings.url) for found in inspect.page(self.context.table, name, prefix, after, limit)]
@@ -104,7 +104,7 @@ class Row(View):
 
     async def get(self, request: web.Request, name: str, key: str) -> web.Response:
         """The row, wherever it is."""
-        self.admin(request)
+        await self.admin(request)
         known(name)
         found = inspect.row(self.context.table, name, key)
         if found is not None:

@@ -15,14 +15,14 @@ MEMBERS_MAX = 5000
 PAGE = 1000
 
 
-async def visible_feed(view: View, request: web.Request, team_id: int) -> Feed:
+async def visible_feed(view: View, request: web.Request, team: str) -> Feed:
     """A team's feed, for someone who may see it.
 
     Raises:
         Problem: 404 where there is no such team, and for who is no member: the two look alike.
     """
-    caller = view.caller(request)
-    feed = await view.context.hub.feed(team_key(team_id))
+    caller = await view.caller(request)
+    feed = await view.context.hub.feed(team_key(id_in_path(team)))
     if feed.view.team() is None or not (caller.admin or (caller.user_id is not None and feed.view.role(caller.user_id))):
         raise Problem(404, "there is no such team, or it is not yours")
     return feed
@@ -35,14 +35,13 @@ class Team(View):
 
     async def get(self, request: web.Request, team: str) -> web.Response:
         """The snapshot."""
-        team_id = id_in_path(team)
-        feed = await visible_feed(self, request, team_id)
+        feed = await visible_feed(self, request, team)
         members = feed.view.members()
         listed = {"members": members} if len(members) <= MEMBERS_MAX else {"membersTotal": len(members)}
         return answer(
             {
                 "type": "snapshot",
-                "teamId": team_id,
+                "teamId": id_in_path(team),
                 "position": position(self.context.tail.log_id, feed.key, feed.head, ()),
                 "part": 1,
                 "parts": 1,
@@ -60,7 +59,7 @@ class Members(View):
 
     async def get(self, request: web.Request, team: str) -> web.Response:
         """Members sorted by id, behind the cursor."""
-        feed = await visible_feed(self, request, id_in_path(team))
+        feed = await visible_feed(self, request, team)
         cursor = request.query.get("cursor", "0")
         if not cursor.isascii() or not cursor.isdigit():
             raise Problem(

@@ -17,8 +17,8 @@ class User(View):
 
     async def get(self, request: web.Request, user: str) -> web.Response:
         """404 for a user of whom nothing is known."""
+        caller = await self.caller(request)
         user_id = id_in_path(user)
-        caller = self.caller(request)
         if not caller.admin and caller.user_id != user_id:
             raise Problem(404, "there is no such user, or it is not you")
         feed = await self.context.hub.feed(user_key(user_id))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 
@@ -58,10 +59,8 @@ def test_a_signal_cancels_and_is_told_by_the_exit_code(number: signal.Signals) -
 def test_a_command_for_which_a_signal_is_the_usual_end_is_fine() -> None:
     async def work() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            pass
 
     assert execute("try", work()) == OK
 

@@ -1,0 +1,87 @@
+"""The open feeds of this worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from time import monotonic
+
+from app.errors import Unavailable
+from delivery.feed import Encode, Feed
+from delivery.ring import Ring
+from tables.seed import Seed
+
+IDLE_SECONDS = 60.0
+"""How long a feed without listeners goes on being folded, for the next one to find it."""
+
+SeedOf = Callable[[str], Awaitable[tuple[int, Ring, Seed]]]
+
+
+class Feeds:
+    """Opens a feed for the first who needs it, and closes it some time after the last."""
+
+    def __init__(self, seed_of: SeedOf, encode: Encode) -> None:
+        """Know where feeds begin.
+
+        Args:
+            seed_of: Gives a key's partition, its ring, and a seed that the ring leads on from.
+            encode: Encodes a feed's snapshot.
+        """
+        self._seed_of = seed_of
+        self._encode = encode
+        self._generation = 0
+        self._feeds: dict[str, Feed] = {}
+        self._opening: dict[str, asyncio.Task[Feed]] = {}
+        self._used: dict[str, float] = {}
+
+    def get(self, key: str) -> Feed | None:
+        """The feed of a key, if it is open."""
+        return self._feeds.get(key)
+
+    def __len__(self) -> int:
+        return len(self._feeds)
+
+    async def open(self, key: str) -> Feed:
+        """The feed of a key, opened once for all who ask meanwhile.
+
+        Raises:
+            Unavailable: There is no seed to be had.
+        """
+        found = self._feeds.get(key)
+        if found is not None:
+            self.used(found)
+            return found
+        task = self._opening.get(key)
+        if task is None:
+            task = self._opening[key] = asyncio.ensure_future(self._open(key))
+            task.add_done_callback(lambda _done: self._opening.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _open(self, key: str) -> Feed:
+        generation = self._generation
+        partition, ring, seed = await self._seed_of(key)
+        if generation != self._generation:
+            raise Unavailable("the log jumped while the rows were on their way")
+        # No await from here on: what the ring holds behind the seed is folded before anything new is.
+        feed = self._feeds[key] = Feed(key, partition, ring, seed, self._encode)
+        self.used(feed)
+        return feed
+
+    def used(self, feed: Feed) -> None:
+        """Note that a feed was needed just now."""
+        self._used[feed.key] = monotonic()
+
+    def close_idle(self) -> None:
+        """Close the feeds that nobody has needed for `IDLE_SECONDS`."""
+        before = monotonic() - IDLE_SECONDS
+        for key, since in list(self._used.items()):
+            feed = self._feeds.get(key)
+            if feed is None or (since < before and not feed.cursors):
+                del self._used[key]
+                self._feeds.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget every feed, and those that are being opened."""
+        self._generation += 1
+        self._feeds.clear()
+        self._used.clear()

@@ -1,0 +1,225 @@
+"""A feed folds each record once and moves its cursors on; a cursor is a place in the ring, and nothing is queued."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from delivery.cursor import Cursor
+from delivery.feed import Feed
+from delivery.listener import Listener
+from delivery.view import View
+from tests.unit.delivery.fakes import Client, FakeSink, Log, record, rows_of
+from tests.unit.domain.naive_model import Record
+from tests.unit.domain.worlds import histories
+
+ME, OTHER = 1, 2
+BEGINNING = [record("team.created", 0, ownerId=ME), record("team.member_added", 1, userId=OTHER, role="member")]
+
+
+def tasks(count: int) -> list[Record]:
+    return [record("task.updated", 10 + number, taskId=1, creatorId=ME, title=str(number)) for number in range(count)]
+
+
+class World:
+    """A feed of team 1 whose view was seeded when the log held some records."""
+
+    def __init__(self, before: list[Record], ring_bytes: int = 10_000_000) -> None:
+        self.log = Log(ring_bytes)
+        for one in before:
+            self.log.append(one)
+        self.feed = Feed("team:1", 0, self.log.held, View("team:1", len(before) - 1, rows_of(before, "team:1")))
+
+    def listener(self, sink: FakeSink, user: int = ME, after: int | None = None) -> Cursor:
+        cursor = Cursor(self.feed, Listener(user, sink, None), self.feed.head if after is None else after)
+        self.feed.settle(cursor.position)
+        self.feed.place(cursor)
+        return cursor
+
+    def append(self, *records: Record) -> None:
+        for one in records:
+            entry = self.log.append(one)
+            if one.event.key != "team:1":
+                continue
+            change = self.feed.fold(entry)
+            assert change is not None
+            self.feed.deliver(entry, change)
+
+
+def test_what_is_at_the_head_is_written_at_once() -> None:
+    world, sink = World(BEGINNING), FakeSink()
+    cursor = world.listener(sink)
+    world.append(*tasks(3))
+    assert sink.offsets("team:1") == [2, 3, 4]
+    assert (cursor.position, cursor.lagging) == (4, False)
+
+
+def test_what_the_ring_holds_behind_the_seed_is_folded_when_the_feed_begins() -> None:
+    log = Log()
+    for one in [*BEGINNING, *tasks(2)]:
+        log.append(one)
+    log.append_unreadable()
+    feed = Feed("team:1", 0, log.held, View("team:1", 1, rows_of(BEGINNING, "team:1")))
+    assert feed.head == 4
+    assert [task["title"] for task in feed.view.tasks()] == ["1"]
+
+
+def test_a_slow_socket_leaves_what_it_does_not_take_in_the_ring_and_catches_up_in_order() -> None:
+    world, sink = World(BEGINNING), FakeSink(room=1)
+    cursor = world.listener(sink)
+    world.append(*tasks(200))
+    assert sink.offsets("team:1") == [2]
+    assert cursor.lagging
+    for room in (1, 5, 70, 3):
+        sink.room = room
+        cursor.catch_up(64)
+    assert sink.offsets("team:1") == list(range(2, 2 + 80))
+    sink.room = None
+    cursor.catch_up(64)
+    assert sink.offsets("team:1") == list(range(2, 202))
+    assert not cursor.lagging
+
+
+def test_a_new_record_does_not_overtake_those_that_wait() -> None:
+    world, sink = World(BEGINNING), FakeSink(room=0)
+    cursor = world.listener(sink)
+    world.append(*tasks(2))
+    sink.room = None
+    world.append(record("task.updated", 20, taskId=1, creatorId=ME, title="new"))
+    assert not sink.entries
+    cursor.catch_up(64)
+    assert sink.offsets("team:1") == [2, 3, 4]
+
+
+def test_a_socket_that_the_ring_went_past_is_told_so_and_gets_nothing_with_a_hole() -> None:
+    world, sink = World(BEGINNING, ring_bytes=4000), FakeSink(room=0)
+    cursor = world.listener(sink)
+    world.append(*tasks(40))
+    sink.room = None
+    cursor.catch_up(64)
+    assert (sink.behind, sink.entries) == (1, [])
+
+
+def test_a_listener_of_a_quiet_team_is_not_behind_when_the_ring_has_moved_on() -> None:
+    world, sink = World(BEGINNING, ring_bytes=4000), FakeSink()
+    cursor = world.listener(sink)
+    world.log.append_other(40)
+    sink.room = 0  # busy for a moment, with another team's events
+    world.append(*tasks(1))
+    sink.room = None
+    cursor.catch_up(64)
+    assert sink.behind == 0, "nothing of this team was missed: the one record that waits is in the ring"
+    assert len(sink.entries) == 1
+
+
+def test_the_removal_is_the_last_event_of_the_removed() -> None:
+    world, mine, others = World(BEGINNING), FakeSink(), FakeSink()
+    world.listener(mine)
+    world.listener(others, OTHER)
+    world.append(*tasks(1), record("team.member_removed", 20, userId=OTHER), *tasks(1))
+    assert others.offsets("team:1") == [2, 3]
+    assert mine.offsets("team:1") == [2, 3, 4]
+    assert len(world.feed.cursors) == 1
+
+
+def test_a_removal_that_is_outranked_ends_nothing() -> None:
+    world, sink = World(BEGINNING), FakeSink()
+    world.listener(sink, OTHER)
+    world.append(record("team.member_removed", 0, userId=OTHER, offset=99), *tasks(1))
+    assert sink.offsets("team:1") == [2, 3]
+
+
+def test_a_removal_while_lagging_is_still_the_last_and_ends_the_place_when_it_is_taken() -> None:
+    world, sink = World(BEGINNING), FakeSink(room=0)
+    cursor = world.listener(sink, OTHER)
+    world.append(*tasks(2), record("team.member_removed", 20, userId=OTHER), *tasks(2))
+    assert cursor in world.feed.cursors
+    sink.room = None
+    cursor.catch_up(64)
+    assert sink.offsets("team:1") == [2, 3, 4]
+    assert not world.feed.cursors
+    assert not cursor.listener.cursors
+
+
+def test_who_is_removed_and_comes_back_while_lagging_gets_nothing_of_the_time_between() -> None:
+    world, sink = World(BEGINNING), FakeSink(room=0)
+    cursor = world.listener(sink, OTHER)
+    world.append(*tasks(1), record("team.member_removed", 20, userId=OTHER), *tasks(2))
+    world.append(record("team.member_added", 21, userId=OTHER, role="member"))
+    cursor.come_back(5)
+    world.append(*tasks(1), record("team.member_removed", 22, userId=OTHER), *tasks(2))
+    world.append(record("team.member_added", 23, userId=OTHER, role="member"))
+    cursor.come_back(10)
+    world.append(*tasks(1))
+    sink.room = None
+    cursor.catch_up(2)
+    assert sink.offsets("team:1") == [2, 3, 6, 7, 8, 11, 12]
+    assert cursor in world.feed.cursors
+
+
+def test_what_is_no_unified_record_is_passed_over_by_those_at_the_head_and_those_behind() -> None:
+    world, ahead, behind = World(BEGINNING), FakeSink(), FakeSink(room=0)
+    world.listener(ahead)
+    cursor = world.listener(behind)
+    entry = world.log.append_unreadable()
+    assert world.feed.fold(entry) is None
+    world.append(*tasks(1))
+    behind.room = None
+    cursor.catch_up(64)
+    assert ahead.offsets("team:1") == behind.offsets("team:1") == [3]
+
+
+# --- records older than the view
+
+
+def test_what_is_older_than_the_view_carries_the_state_as_it_is_now() -> None:
+    world, sink = World([*BEGINNING, *tasks(3)]), FakeSink()
+    world.listener(sink, after=1)
+    titles = [(message["data"]["title"], message["state"]["title"]) for message in sink.messages()]
+    assert titles == [("0", "2"), ("1", "2"), ("2", "2")]
+
+
+def test_what_a_view_has_settled_keeps_what_it_said() -> None:
+    world, early, late = World(BEGINNING), FakeSink(), FakeSink()
+    world.listener(early)
+    world.append(*tasks(2))
+    world.listener(late, after=1)
+    assert late.messages() == early.messages()
+    assert all("state" not in message for message in early.messages()[1:])
+
+
+def test_what_is_no_unified_record_and_older_than_the_view_is_passed_over() -> None:
+    log = Log()
+    for one in BEGINNING:
+        log.append(one)
+    log.append_unreadable()
+    log.append(tasks(1)[0])
+    feed = Feed("team:1", 0, log.held, View("team:1", 3, rows_of(log.before(4), "team:1")))
+    feed.settle(1)
+    sink = FakeSink()
+    feed.place(Cursor(feed, Listener(ME, sink, None), 1))
+    assert sink.offsets("team:1") == [3]
+
+
+_plain_events = histories().map(
+    lambda history: [one for one in history if one.event.key == "team:1" and one.event.type not in ("team.created", "team.deleted")]
+)
+
+
+@given(_plain_events, st.integers(0, 8), st.integers(0, 8))
+def test_a_client_that_reads_settled_and_live_events_in_order_ends_with_the_servers_state(
+    history: list[Record], before: int, settled: int
+) -> None:
+    begun = [*BEGINNING, *history[:before]]
+    world = World([*begun, *history[before : before + settled]])
+    client, then = Client(), World(begun).feed.view
+    client.snapshot(then.team(), then.members(), then.tasks())
+    sink = FakeSink()
+    cursor = Cursor(world.feed, Listener(ME, sink, None), len(begun) - 1)
+    world.feed.settle(cursor.position)
+    world.feed.place(cursor)
+    world.append(*history[before + settled :])
+    for message in sink.messages():
+        client.take(message)
+    if world.feed.view.role(ME):
+        assert client.holds() == (world.feed.view.team(), world.feed.view.members(), world.feed.view.tasks())

@@ -1,0 +1,86 @@
+"""From where on a member gets a team's events: all of a range that says nothing of their membership, else from what made them one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+
+from delivery.entry import Entry
+from delivery.membership import first_position
+from tests.unit.delivery.fakes import entry_of, record, unreadable
+from tests.unit.domain.naive_model import NaiveModel, Record
+from tests.unit.domain.worlds import USERS, histories
+
+ME, OTHER = 1, 2
+AFTER = 9
+"""The offset behind which the range begins: its records stand at 10, 11, …"""
+
+task = record("task.created", 30, taskId=1, creatorId=ME)
+renamed = record("team.updated", 31, name="x")
+owned = record("team.updated", 31, ownerId=ME)
+promoted = record("team.member_role_updated", 32, userId=ME, role="admin")
+added = record("team.member_added", 33, userId=ME, role="member")
+added_again = record("team.member_added", 34, userId=ME, role="member")
+late_removal = record("team.member_removed", 1, userId=ME)
+removed = record("team.member_removed", 33, userId=ME, offset=0)
+created_by_me = record("team.created", 33, ownerId=ME)
+created_by_actor = record("team.created", 33, actor=ME)
+created_by_other = record("team.created", 2, ownerId=OTHER)
+deleted_late = record("team.deleted", 3)
+other_added = record("team.member_added", 33, userId=OTHER, role="member")
+other_removed = record("team.member_removed", 33, userId=OTHER)
+
+
+def entries(records: list[Record | None], first: int = AFTER + 1) -> list[Entry]:
+    return [unreadable(offset) if one is None else entry_of(one, offset) for offset, one in enumerate(records, first)]
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        # Nothing of their membership: all of it.
+        ([], AFTER),
+        ([task], AFTER),
+        ([task, renamed, owned, promoted], AFTER),
+        ([other_added, task, other_removed], AFTER),
+        ([None, task, None], AFTER),
+        # Something that makes them a member: from there on, itself included.
+        ([task, added], 10),
+        ([task, created_by_me], 10),
+        ([task, created_by_actor], 10),
+        ([task, task, added, task, task], 11),
+        ([task, removed, task, added], 12),
+        ([task, added, removed, added_again, task], 12),
+        # The last of several; a needless gap is right.
+        ([task, added, added_again], 11),
+        # Touched, and nothing that makes them one: nothing before the end is proven.
+        ([task, late_removal, task], 12),
+        ([created_by_other, task], 11),
+        ([deleted_late], 10),
+        # What made them a member is in the range: what touches it later, without effect, takes nothing away.
+        ([task, added, late_removal, task], 10),
+        ([task, added, created_by_other, task], 10),
+        ([task, created_by_me, deleted_late], 10),
+        ([late_removal, task, added], 11),
+    ],
+)
+def test_where_a_member_begins(records: list[Record | None], expected: int) -> None:
+    assert first_position(entries(records), ME, AFTER) == expected
+
+
+@pytest.mark.parametrize("touches", [late_removal, created_by_other, deleted_late])
+def test_a_member_made_by_the_first_record_of_the_range_begins_with_it_whatever_touches_it_later(touches: Record) -> None:
+    assert first_position(entries([added, task, touches, task]), ME, AFTER) == AFTER
+
+
+@given(histories())
+def test_a_member_gets_no_record_of_a_time_when_they_were_none(history: list[Record]) -> None:
+    own = [one for one in history if one.event.key == "team:1"]
+    for user in USERS:
+        for start in range(len(own)):
+            if NaiveModel(own).role(1, user) is None:
+                continue
+            begin = first_position(entries(list(own[start:]), start), user, start - 1)
+            for offset in range(begin + 1, len(own)):
+                before, after = NaiveModel(own[:offset]).role(1, user), NaiveModel(own[: offset + 1]).role(1, user)
+                assert before or after, "a record of a time when they were no member"
