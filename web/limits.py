@@ -99,8 +99,8 @@ class Places:
         rate = settings.handshakes_per_second
         self._handshakes = TokenBucket(rate, max(1, rate), now)
         self._count = 0
-        self._users: dict[int, int] = {}
-        self._addresses: dict[str, int] = {}
+        self.of_users: dict[int, int] = {}
+        self.of_addresses: dict[str, int] = {}
 
     def __len__(self) -> int:
         return self._count
@@ -115,28 +115,28 @@ class Places:
             raise _full(503, "too many connections come at once", 1)
         if self._most and self._count >= self._most:
             raise _full(503, "this worker has as many connections as it takes")
-        if self._most_per_address and self._addresses.get(address, 0) >= self._most_per_address:
+        if self._most_per_address and self.of_addresses.get(address, 0) >= self._most_per_address:
             raise _full(429, "this address has as many connections as one may have")
         self._count += 1
-        self._addresses[address] = self._addresses.get(address, 0) + 1
+        self.of_addresses[address] = self.of_addresses.get(address, 0) + 1
         return Seat(self, address)
 
     def add_user(self, user_id: int) -> bool:
         """Count one more of a user's; false when there are enough."""
-        count = self._users.get(user_id, 0)
+        count = self.of_users.get(user_id, 0)
         if self._most_per_user and count >= self._most_per_user:
             return False
-        self._users[user_id] = count + 1
+        self.of_users[user_id] = count + 1
         return True
 
     def drop_user(self, user_id: int) -> None:
         """Count one less of a user's."""
-        _decrease(self._users, user_id)
+        _decrease(self.of_users, user_id)
 
     def drop(self, address: str, user_id: int | None) -> None:
         """Count a connection no more."""
         self._count -= 1
-        _decrease(self._addresses, address)
+        _decrease(self.of_addresses, address)
         if user_id is not None:
             self.drop_user(user_id)
 

@@ -64,12 +64,16 @@ class PlainClient:
             async with asyncio.timeout(limit):
                 while not wanted(self.events):
                     if self._reader.done():
-                        raise AssertionError(f"closed with {self.socket.close_code} before it came; came: {self.events!r:.2000}")
+                        raise AssertionError(f"closed with {self.socket.close_code} before it came; {self._told()}")
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            raise AssertionError(f"user {self.user_id} did not get it within {limit:.0f} s; came: {self.events!r:.2000}") from None
+            raise AssertionError(f"user {self.user_id} did not get it within {limit:.0f} s; {self._told()}") from None
         return self.events
+
+    def _told(self) -> str:
+        lines = [f"{event['eventId']} of team {event['teamId']}" for event in self.events[-50:]]
+        return f"{len(self.events)} events came, the last of them: {', '.join(lines)}"
 
     async def event(self, sent: Sent | str, limit: float = LIMIT_SECONDS) -> Event:
         """The event of a source record, or with an id, as soon as it is here."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from operator import itemgetter
 from typing import Any, Literal
 
 import orjson
@@ -18,7 +19,6 @@ MAX_MEMBERS = 5_000
 """A snapshot of a team with more says only how many; the list is had page by page over HTTP."""
 MAX_ONLINE = 1_000
 """With more online than this, presence says only how many."""
-
 
 
 class ErrorCode(StrEnum):
@@ -148,46 +148,36 @@ def team_snapshot(
     """
     head = {"type": "snapshot", "teamId": team_id, "position": position}
     subject = team or {"teamId": team_id, "name": None, "description": None, "ownerId": None, "updatedAt": None}
-    lists = {"tasks": _encoded(tasks, "taskId")}
+    lists = {"tasks": _sorted(tasks, "taskId")}
     total = len(members)
     if total > MAX_MEMBERS:
         return _parts(head, ("team", subject), {"membersTotal": total}, lists, max_bytes)
-    return _parts(head, ("team", subject), {}, {"members": _encoded(members, "userId"), **lists}, max_bytes)
+    return _parts(head, ("team", subject), {}, {"members": _sorted(members, "userId"), **lists}, max_bytes)
 
 
 def user_snapshot(user_id: int, position: str, user: State | None, tasks: Iterable[State], *, max_bytes: int = PART_BYTES) -> list[bytes]:
     """The state of a user's own stream, in parts like those of a team: ``user`` in place of ``team``, and no members."""
     head = {"type": "snapshot", "userId": user_id, "position": position}
     subject = user or {"userId": user_id, "username": None, "email": None}
-    return _parts(head, ("user", subject), {}, {"tasks": _encoded(tasks, "taskId")}, max_bytes)
+    return _parts(head, ("user", subject), {}, {"tasks": _sorted(tasks, "taskId")}, max_bytes)
 
 
 _NUMBERS_BYTES = 16
 """Room for the digits of part and parts."""
+_BLOCK = 64
+"""Most objects encoded in one go: orjson is some 15 times as fast as one by one. What does not fit is encoded again in smaller blocks."""
 
 
 def _parts(
-    head: dict[str, Any], subject: tuple[str, State], more: dict[str, Any], lists: dict[str, list[bytes]], max_bytes: int
+    head: dict[str, Any], subject: tuple[str, State], more: dict[str, Any], lists: dict[str, list[State]], max_bytes: int
 ) -> list[bytes]:
     subject_json = _dumps({subject[0]: subject[1]})[1:-1]
     # A long one in every part would make a snapshot many times as large as what it tells.
     repeated = len(subject_json) <= max_bytes // 16
-    start = _dumps(head)[:-1]
-    rest = _dumps(more)[1:-1]
+    start, rest = _dumps(head)[:-1], _dumps(more)[1:-1]
     bare = len(start) + len(rest) + sum(len(name) + 6 for name in lists) + len(b',"part":,"parts":,}') + _NUMBERS_BYTES
     room = max_bytes - bare - len(subject_json)
-    later_room = room if repeated else max_bytes - bare
-    parts: list[dict[str, list[bytes]]] = [{name: [] for name in lists}]
-    empty = repeated
-    for name, items in lists.items():
-        for item in items:
-            cost = len(item) + 1
-            if cost > room and not empty:
-                parts.append({other: [] for other in lists})
-                room = later_room
-            parts[-1][name].append(item)
-            room -= cost
-            empty = False
+    parts = _split(lists, room, room if repeated else max_bytes - bare, first_is_empty=repeated)
     encoded = []
     for number, part in enumerate(parts, 1):
         pieces = [start, b'"part":%d,"parts":%d' % (number, len(parts))]
@@ -195,13 +185,36 @@ def _parts(
             pieces.append(subject_json)
         if rest:
             pieces.append(rest)
-        pieces += [b'"%s":[%s]' % (name.encode(), b",".join(items)) for name, items in part.items()]
+        pieces += [b'"%s":[%s]' % (name.encode(), b",".join(blocks)) for name, blocks in part.items()]
         encoded.append(b",".join(pieces) + b"}")
     return encoded
 
 
-def _encoded(states: Iterable[State], key: str) -> list[bytes]:
-    return [_dumps(state) for state in sorted(states, key=lambda state: state[key])]
+def _split(lists: dict[str, list[State]], room: int, later_room: int, *, first_is_empty: bool) -> list[dict[str, list[bytes]]]:
+    """The lists' objects, encoded, over parts with so much room; an object longer than that stands alone in its part."""
+    parts: list[dict[str, list[bytes]]] = [{name: [] for name in lists}]
+    empty, size, grows = first_is_empty, _BLOCK, True
+    for name, states in lists.items():
+        at = 0
+        while at < len(states):
+            block = _dumps(states[at : at + size])[1:-1]
+            cost = len(block) + 1
+            if cost > room and size > 1:
+                size, grows = size // 2, False
+            elif cost > room and not empty:
+                parts.append({other: [] for other in lists})
+                room, empty, grows = later_room, True, True
+            else:
+                parts[-1][name].append(block)
+                at += size
+                room -= cost
+                empty = False
+                size = min(size * 2, _BLOCK) if grows else size
+    return parts
+
+
+def _sorted(states: Iterable[State], key: str) -> list[State]:
+    return sorted(states, key=itemgetter(key))
 
 
 def _dumps(message: Any) -> bytes:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeGuard
 
 import orjson
 
@@ -161,7 +161,7 @@ def _too_large(max_bytes: int) -> Close:
     return Close(TOO_LARGE, f"a command has at most {max_bytes} bytes")
 
 
-def _is_command_id(value: object) -> bool:
+def _is_command_id(value: object) -> TypeGuard[CommandId]:
     if type(value) is int:  # and not isinstance: true is no id
         return -MAX_ID <= value <= MAX_ID
     return type(value) is str and len(value) <= MAX_COMMAND_ID_LENGTH

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import aiokafka
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as faust_driver
 from faust.types import TP, Message
 
@@ -51,7 +53,9 @@ class Consumer(faust_driver.Consumer):
         if records is None or self.should_stop:
             return
         if not self.flow_active:
-            await self.perform_seek()
+            # A rebalance is under way, and recovery seeks once it is over; what was fetched meanwhile is fetched again.
+            with suppress(IllegalStateError):
+                await self.perform_seek()
             return
         waiting = {self._ensure_tp(tp): deque(found) for tp, found in records.items()}
         while waiting:

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from app.settings import Settings
-from web.identity import Caller, caller_of, origin_allowed, refuse_foreign_host, refuse_foreign_origin, same, user_id_of
+from web.identity import origin_allowed, refuse_foreign_host, refuse_foreign_origin, same, user_id_of
 from web.problems import Problem
 
 SECRET = "s3cret-s3cret-s3cret-s3cret-s3cret"
@@ -142,7 +142,8 @@ def test_an_allowed_origin_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "localhost:8086", "LocalHost:1", "127.0.0.1", "127.0.0.1:8086", "127.9.9.9:1", "[::1]", "[::1]:8086", "a.localhost:1"]
+    "host",
+    ["localhost", "localhost:8086", "LocalHost:1", "127.0.0.1", "127.0.0.1:8086", "127.9.9.9:1", "[::1]", "[::1]:8086", "a.localhost:1"],
 )
 def test_without_authentication_loopback_may_ask(host: str) -> None:
     refuse_foreign_host(request(Host=host), OPEN)
@@ -192,36 +193,12 @@ def test_with_authentication_the_token_decides_and_not_the_host() -> None:
     refuse_foreign_host(request(Host="api.example.net", X_Forwarded_For="10.0.0.1"), GUARDED)
 
 
-# --- callers
-
-
-def test_without_authentication_whoever_asks_on_loopback_may_do_all() -> None:
-    assert caller_of(request(Host="localhost"), OPEN) == Caller(None, admin=True, produce=True)
-
-
-@pytest.mark.parametrize("authorization", ["Bearer an-admins-token", "bearer an-admins-token", "BEARER  an-admins-token "])
-def test_the_admin_token_makes_an_administrator(authorization: str) -> None:
-    assert caller_of(request(Authorization=authorization), GUARDED).admin
+# --- secrets and ids (callers and tokens: test_auth_identity.py)
 
 
 @pytest.mark.parametrize(
-    "authorization",
-    ["", "Bearer", "Bearer ", "an-admins-token", "Basic an-admins-token", "Bearer an-admins-token2", "Bearer AN-ADMINS-TOKEN", "Bearer \udcff"],
+    ("one", "other", "equal"), [("a", "a", True), ("a", "b", False), ("é", "é", True), ("", "a", False), ("\udcff", "a", False)]
 )
-def test_anything_else_is_401_and_says_how_to_ask(authorization: str) -> None:
-    with pytest.raises(Problem) as refused:
-        caller_of(request(Authorization=authorization), GUARDED)
-    assert status(refused) == 401
-    assert refused.value.headers["WWW-Authenticate"] == "Bearer"
-
-
-def test_an_empty_token_is_nobody_where_no_admin_token_is_set() -> None:
-    with pytest.raises(Problem) as refused:
-        caller_of(request(Authorization="Bearer "), settings(jwt_secret=SECRET))
-    assert status(refused) == 401
-
-
-@pytest.mark.parametrize(("one", "other", "equal"), [("a", "a", True), ("a", "b", False), ("é", "é", True), ("", "a", False), ("\udcff", "a", False)])
 def test_secrets_are_the_same_or_not_whatever_bytes_came(one: str, other: str, equal: bool) -> None:
     assert same(one, other) is equal
 
@@ -231,6 +208,8 @@ def test_a_user_id(text: str, user_id: int) -> None:
     assert user_id_of(text) == user_id
 
 
-@pytest.mark.parametrize("text", [None, "", "0", "-1", "+1", "042", "1.0", " 1", "1\n", "x", "9007199254740992", "99999999999999999", "١", "1e3"])
+@pytest.mark.parametrize(
+    "text", [None, "", "0", "-1", "+1", "042", "1.0", " 1", "1\n", "x", "9007199254740992", "99999999999999999", "١", "1e3"]
+)
 def test_what_is_no_user_id(text: str | None) -> None:
     assert user_id_of(text) is None

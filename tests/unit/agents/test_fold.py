@@ -1,0 +1,129 @@
+"""The fold agent: batches of unified records into the table, and what does not parse into dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.structs import ConsumerRecord
+from faust.types import TP
+from hypothesis import given
+
+from agents.fold import Folding
+from app.domain import positions
+from app.domain.events import Source, UnifiedEvent, encode
+from app.domain.rows import Row
+from app.domain.topics import UNIFIED
+from app.domain.unified import headers_for
+from app.errors import SendFailed
+from app.kafka.deadletters import DeadLetters
+from app.kafka.sender import Outgoing
+from app.kafka.transport.batches import Batch, Record
+from tests.unit.delivery.fakes import record as event_of
+from tests.unit.domain.naive_model import Record as Folded
+from tests.unit.domain.worlds import arrivals, folded
+
+LOG = "0123456789abcdef"
+
+
+class Table:
+    """Rows in a dict, and in which order they came."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, dict[str, Row]] = {}
+        self.upto: dict[int, int] = {}
+        self.lasts: dict[str, str] = {}
+        self.happened: list[str] = []
+
+    def row(self, partition: int, key: str) -> Row | None:
+        return self.rows.get(partition, {}).get(key)
+
+    async def write(self, partition: int, changed: dict[str, Row], lasts: dict[str, str], upto: int) -> None:
+        self.happened.append("rows")
+        self.rows.setdefault(partition, {}).update(changed)
+        self.lasts |= lasts
+        self.upto[partition] = upto
+
+    async def send(self, letters: Sequence[Outgoing], *_more: Any) -> None:
+        self.happened += [f"dead {dict(letter.headers)['error-code'].decode()}" for letter in letters]
+
+
+def folding_of(table: Table) -> Folding:
+    return Folding(table, DeadLetters(table), lambda: LOG)  # type: ignore[arg-type]
+
+
+def unified(one: Folded, offset: int, partition: int = 0) -> Record:
+    key, body = one.event.key.encode(), encode(one.event)
+    return ConsumerRecord(UNIFIED, partition, offset, 0, 1, key, body, None, 0, 0, headers_for(one.source))  # type: ignore[arg-type]
+
+
+def bad(offset: int, body: bytes | None = b"{}") -> Record:
+    return ConsumerRecord(UNIFIED, 0, offset, 0, 1, b"team:1", body, None, 0, 0, [])  # type: ignore[arg-type]
+
+
+def batch_of(*parts: list[Record]) -> Batch:
+    events = [SimpleNamespace(message=SimpleNamespace(tp=TP(UNIFIED, part[0].partition)), value=part) for part in parts]
+    return Batch(events)  # type: ignore[arg-type]
+
+
+@given(arrivals())
+async def test_rows_are_the_fold_however_the_records_are_cut_into_parts(arrival: tuple[list[Folded], list[Folded]]) -> None:
+    history, arrived = arrival
+    table = Table()
+    records = [unified(one, offset) for offset, one in enumerate(arrived)]
+    for start in range(0, len(records), 5):
+        middle = records[start + 2 : start + 5]
+        await folding_of(table).fold(batch_of(*[part for part in (records[start : start + 2], middle) if part]))
+    assert table.rows.get(0, {}) == folded(history)
+    assert table.upto.get(0, -1) == len(arrived) - 1
+
+
+async def test_partitions_are_folded_each_for_itself() -> None:
+    table = Table()
+    await folding_of(table).fold(
+        batch_of([unified(event_of("team.created", 0, ownerId=1), 5)], [unified(event_of("team.created", 1, team=2, ownerId=1), 9, 1)])
+    )
+    assert set(table.rows[0]) == {"team/1", "member/1/1"}
+    assert set(table.rows[1]) == {"team/2", "member/2/1"}
+    assert table.upto == {0: 5, 1: 9}
+
+
+@pytest.mark.parametrize("body", [None, b"", b"{}", b"\xff", b"[]"])
+async def test_what_does_not_parse_is_a_dead_letter_and_what_follows_is_folded(body: bytes | None) -> None:
+    table = Table()
+    await folding_of(table).fold(batch_of([bad(0, body), unified(event_of("team.created", 0, ownerId=1), 1)]))
+    assert table.happened[0].startswith("dead ")
+    assert table.happened[1:] == ["rows"]
+    assert set(table.rows[0]) == {"team/1", "member/1/1"}
+
+
+async def test_a_dead_letter_is_in_the_broker_before_its_offset_counts_as_folded() -> None:
+    table = Table()
+
+    async def refused(_letters: Sequence[Outgoing], *_more: Any) -> None:
+        raise SendFailed("not now")
+
+    table.send = refused  # type: ignore[method-assign]
+    with pytest.raises(SendFailed):
+        await folding_of(table).fold(batch_of([bad(0)]))
+    assert table.upto == {}
+
+
+async def test_a_type_of_a_later_version_changes_no_row_and_is_no_dead_letter() -> None:
+    table = Table()
+    later = UnifiedEvent("team:1", "e", "team.archived", 1, 7, "2026-11-23T10:00:00.000000Z", {})
+    await folding_of(table).fold(batch_of([unified(Folded(later, Source("team.archived", 0, 0, 1000)), 3)]))
+    assert (table.rows[0], table.upto, table.happened) == ({}, {0: 3}, ["rows"])
+
+
+async def test_the_newest_record_of_a_key_is_told_with_the_check_of_its_position() -> None:
+    table = Table()
+    added = event_of("team.member_added", 1, userId=2, role="m")
+    internal = UnifiedEvent("user:2", "e", "_user.membership", 1, 7, added.event.timestamp, {"teamId": 1, "userId": 2, "kind": "added"})
+    await folding_of(table).fold(
+        batch_of([unified(event_of("team.created", 0, ownerId=1), 5), unified(added, 8), unified(Folded(internal, added.source), 9)])
+    )
+    assert table.lasts == {"team:1": f"8 {positions.check(LOG, 'team:1', 8, headers_for(added.source))}"}
+    assert set(table.rows[0]) == {"team/1", "member/1/1", "member/1/2", "candidate/2/1"}
