@@ -37,10 +37,7 @@ class Folding:
         Raises:
             SendFailed: The changelog or a dead letter was not acknowledged.
         """
-        by_partition: dict[int, list[Record]] = {}
-        for tp, records in batch.parts:
-            by_partition.setdefault(tp.partition, []).extend(records)
-        await asyncio.gather(*(self._fold(partition, records) for partition, records in by_partition.items()))
+        await asyncio.gather(*(self._fold(tp.partition, records) for tp, records in batch.parts.items()))
 
     async def _fold(self, partition: int, records: list[Record]) -> None:
         changed: dict[str, Row] = {}

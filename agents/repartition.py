@@ -46,7 +46,7 @@ class Repartition:
         Raises:
             SendFailed: Not everything was acknowledged; nothing of the batch may be.
         """
-        routed = self.route([records for _tp, records in batch.parts], int(time.time() * 1000))
+        routed = self.route(batch.parts.values(), int(time.time() * 1000))
         # Where to look for a user's teams is known before the event that makes them a member: a crash between the two
         # leaves a candidate that is no member, and never a member that is no candidate.
         await self._sender.send(routed.candidates)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -41,6 +42,9 @@ Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=0)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=0)]
+
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+_ORIGIN = re.compile(r"https?://(\*\.)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 JWT_SECRET_MIN = 32
 """Bytes: an HS256 key is at least as long as its hash (RFC 7518, section 3.2)."""
@@ -122,10 +126,42 @@ class Settings(BaseSettings):
     def _brokers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for broker in value:
             host, _, port = broker.rpartition(":")
-            if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            if not _HOST.fullmatch(host) or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
                 raise ValueError(f"{broker!r} is no host:port")
         if not value:
             raise ValueError("names no broker")
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is no origin: https://app.example.org or https://*.example.org")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for word in value:
+            try:
+                ip_network(word, strict=False)
+            except ValueError:
+                raise ValueError(f"{word!r} is no address or network") from None
+        return value
+
+    @field_validator("canonical_url")
+    @classmethod
+    def _reachable(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^\s/?#@]+", value.rstrip("/")):
+            raise ValueError("must look like http://10.0.0.5:8086")
+        return None if value is None else value.rstrip("/")
+
+    @field_validator("kafka_ssl_cafile", "kafka_ssl_certfile", "kafka_ssl_keyfile")
+    @classmethod
+    def _there(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError(f"there is no file {value}")
         return value
 
     @field_validator("jwt_secret")
@@ -173,7 +209,7 @@ class Settings(BaseSettings):
 def is_loopback(host: str) -> bool:
     """Whether a host name or address (brackets allowed) means this machine alone."""
     host = host.strip("[]").lower()
-    return host in ("localhost", "::1") or host.endswith(".localhost") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+    return host == "::1" or re.fullmatch(r"([a-z0-9_-]+\.)*localhost|127(\.\d{1,3}){3}", host, re.ASCII) is not None
 
 
 def load(**overrides: Any) -> Settings:
@@ -184,6 +220,8 @@ def load(**overrides: Any) -> Settings:
     """
     try:
         return Settings(**overrides)
+    except UnicodeDecodeError:
+        raise StartRefused("bad setting: .env is no UTF-8 text") from None
     except ValidationError as error:
         lines = []
         for fault in error.errors(include_url=False, include_input=False):

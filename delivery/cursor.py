@@ -66,9 +66,10 @@ class Cursor:
     def write(self, entry: Entry) -> bool:
         """Deliver the next record; whether it brings a snapshot behind it."""
         self.position = entry.offset
-        if entry.skipped or (self._away and not self._theirs(entry.offset)):
+        if self._away and not self._theirs(entry.offset):
             return False
-        self.listener.sink.write(entry)
+        if not entry.skipped:
+            self.listener.sink.write(entry)
         if not (entry.resets and self.listener.sink.takes_snapshots):
             return False
         self._begin_anew("reset")
@@ -85,6 +86,10 @@ class Cursor:
             self.catch_up()
         elif self.away:
             self._finish()
+
+    def postpone(self) -> None:
+        """Leave a new record of the feed for later."""
+        self.lagging = True
 
     def catch_up(self) -> None:
         """Deliver what waits, as long as the socket takes it."""

@@ -103,7 +103,9 @@ def type_of(value: bytes) -> str:
     """
     end = value.find(b'"', 12)
     if value.startswith(b'{"eventId":"') and value[end - 1 : end] != b"\\" and value.startswith(b'","type":"', end):
-        return value[end + 10 : value.find(b'"', end + 10)].decode("latin-1")
+        name = value[end + 10 : value.find(b'"', end + 10)]
+        if name.isascii() and b"\\" not in name:
+            return name.decode()
     try:
         found = orjson.loads(value)
     except ValueError:

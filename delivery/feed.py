@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from app.domain.errors import BadRecord
+from app.domain.ranks import CLASSES
 from delivery.cursor import Cursor
 from delivery.entry import Entry
+from delivery.listener import LeftReason
 from delivery.ring import Ring
 from delivery.view import Change, View
 from tables.seed import Seed
+
+PASS = 500
+"""Sockets that one event is written to before others get their turn."""
 
 Encode = Callable[["Feed"], Sequence[bytes]]
 """Encodes a feed's state as it is now, as the messages that are sent."""
@@ -54,8 +60,13 @@ class Feed:
         except ValueError:  # BadRecord is one; the fold agent writes the dead letter
             entry.skipped = True
             return None
-        entry.finish(change.carries_state, change.state)
-        entry.resets = change.reset
+        if entry.skipped:
+            # A repeat with another source record can outrank what came between, if their times are the same. Nobody is
+            # told of it as an event, so the state itself is told.
+            entry.resets = change.changed
+        else:
+            entry.finish(change.carries_state, change.state)
+            entry.resets = change.reset
         return change
 
     def settle(self, entries: Sequence[Entry]) -> None:
@@ -69,7 +80,7 @@ class Feed:
                 continue
             try:
                 event = entry.record.event
-                entry.finish(event.type != "user.created", self.view.state_of(event))
+                entry.finish(event.type in CLASSES and event.type != "user.created", self.view.state_of(event))
             except BadRecord:
                 entry.skipped = True
 
@@ -81,11 +92,30 @@ class Feed:
 
     def deliver(self, entry: Entry, change: Change) -> None:
         """Give a record to every listener that is at the head; the others find it in the ring."""
-        left = frozenset(change.left)
-        for cursor in list(self.cursors):
-            if left and cursor.listener.user_id in left:
-                cursor.leave(entry.offset, "deleted" if entry.record.event.type == "team.deleted" else "removed")
+        cursors = list(self.cursors)
+        if change.left:
+            left = frozenset(change.left)
+            reason: LeftReason = "deleted" if entry.record.event.type == "team.deleted" else "removed"
+            for cursor in cursors:
+                if cursor.listener.user_id in left:
+                    cursor.leave(entry.offset, reason)
+        for cursor in cursors[:PASS]:
             cursor.deliver(entry)
+        if len(cursors) > PASS:
+            for cursor in cursors[PASS:]:
+                cursor.postpone()
+            self._go_on(cursors[PASS:])
+
+    def _go_on(self, cursors: list[Cursor]) -> None:
+        """Let the rest of a large team catch up, a pass at a time, with others in between."""
+
+        def run() -> None:
+            for cursor in cursors[:PASS]:
+                cursor.catch_up()
+            if len(cursors) > PASS:
+                self._go_on(cursors[PASS:])
+
+        asyncio.get_running_loop().call_soon(run)
 
     def place(self, cursor: Cursor) -> None:
         """Take a new listener, and deliver what waits for it."""

@@ -143,8 +143,27 @@ class Hub(Service):
         self.feeds.clear()
         for listeners in list(self._listeners.values()):
             for listener in list(listeners):
+                keys = list(listener.cursors)
                 listener.cursors.clear()
-                listener.sink.unavailable()
+                if not listener.sink.takes_snapshots:
+                    listener.sink.unavailable()
+                for key in keys if listener.sink.takes_snapshots else ():
+                    self.add_future(self._restart(listener, key))
+
+    async def _restart(self, listener: Listener, key: str) -> None:
+        """Begin a subscription anew behind a jump of the log."""
+        try:
+            feed = await self.feed(key)
+        except Unavailable:
+            listener.sink.unavailable()
+            return
+        if listener.closed or key in listener.cursors:
+            return
+        if not self.is_member(listener, feed):
+            listener.sink.left(feed.view.team_id or 0, "removed")
+            return
+        listener.sink.gap(key, "reset")
+        feed.place(Cursor(feed, listener, feed.head, snapshot=True))
 
     # --- listeners
 

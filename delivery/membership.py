@@ -20,7 +20,8 @@ def first_position(entries: Sequence[Entry], user_id: int, after: int) -> int:
         user_id: Whose membership it is.
         after: The offset behind which they would begin.
     """
-    begin: int | None = after
+    made: int | None = None
+    touched = False
     for entry in entries:
         kind = type_of(entry.value)
         if not kind.startswith("team.") or kind in ("team.updated", "team.member_role_updated"):
@@ -34,9 +35,10 @@ def first_position(entries: Sequence[Entry], user_id: int, after: int) -> int:
             makes = kind == "team.member_added"
         elif kind not in ("team.created", "team.deleted"):
             continue
+        touched = True
         if makes:
-            begin = entry.offset - 1
-        elif begin == after:
-            begin = None
+            made = entry.offset - 1
+    if made is not None:
+        return made
     # Touched, and no record here made them a member: nothing before the end is proven.
-    return entries[-1].offset if begin is None else begin
+    return entries[-1].offset if touched else after

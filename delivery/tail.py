@@ -28,6 +28,8 @@ from delivery.window import DuplicateWindow, identities
 FETCH_WAIT_MS = 100
 """How long the broker holds a fetch that finds nothing new; one that finds something returns at once."""
 POLL_RECORDS = 1000
+LOOK_BACK_RECORDS = 10_000
+"""Records of a partition that a tail takes into its ring when it starts, for the clients of the worker that went."""
 RECONNECT_SECONDS = 1.0
 ASK_SECONDS = 5.0
 BEHIND_SECONDS = 10.0
@@ -176,9 +178,9 @@ class Tail(Service):
         if not self._partitions:
             begin, end = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
             for tp in tps:
+                deliver_from = max(begin[tp], end[tp] - LOOK_BACK_RECORDS)
                 # A whole window before the first record that may be delivered: only then every repeat is known as one.
-                start = max(begin[tp], end[tp] - 2 * self._settings.duplicate_window)
-                deliver_from = start if start == begin[tp] else start + self._settings.duplicate_window
+                start = max(begin[tp], deliver_from - self._settings.duplicate_window)
                 ring = Ring(self._settings.ring_bytes // len(tps), deliver_from, self.log_id)
                 self._partitions[tp.partition] = _Partition(start, deliver_from, end[tp], ring, self._settings.duplicate_window)
             self._check_caught_up()
@@ -218,7 +220,6 @@ class Tail(Service):
         distance = partition.window.distance(offset, identities(key, value, record.headers))
         if distance is not None:
             metrics.REPEAT_DISTANCE.observe(distance)
-            return
         kind = type_of(value)
         if offset < partition.deliver_from:
             return
@@ -229,6 +230,7 @@ class Tail(Service):
         entry = entry_of(self.log_id, record)
         if entry is None:
             return
+        entry.skipped = distance is not None  # folded like any other, since the table folds it too; never delivered
         partition.ring.append(entry)
         self._reader.on_entry(entry)
 

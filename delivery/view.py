@@ -9,6 +9,7 @@ from typing import Any
 from app.domain import state as states
 from app.domain.events import Source, UnifiedEvent
 from app.domain.fold import apply, deltas, owner_of
+from app.domain.ranks import CLASSES
 from app.domain.rows import Row, decode, encode
 from app.domain.state import State
 
@@ -25,6 +26,8 @@ class Change:
     """Who became a member."""
     left: tuple[int, ...] = ()
     """Who ceased to be one."""
+    changed: bool = True
+    """Whether anything is other than it was."""
     reset: bool = False
     """Whether more changed than any single object tells."""
 
@@ -82,7 +85,9 @@ class View:
         return [state for _task_id, state in found if state is not None]
 
     def state_of(self, event: UnifiedEvent) -> State | None:
-        """The object that an event names, as it is now."""
+        """The object that an event names, as it is now; ``None`` for a type that is not known here."""
+        if event.type not in CLASSES:
+            return None
         family = event.type.partition(".")[0]
         if family == "task":
             task_id = event.data["taskId"]
@@ -98,19 +103,22 @@ class View:
     # --- folding
 
     def fold(self, event: UnifiedEvent, source: Source, offset: int) -> Change:
-        """Fold the next record of this key."""
+        """Fold the next record of this key; one of a type that is not known here changes nothing."""
+        self.offset = offset
+        if event.type not in CLASSES:
+            return Change(carries_state=False, state=None, changed=False)
         before = self.state_of(event)
         affected = self._affected(event)
         roles = {user_id: self.role(user_id) for user_id in affected}
         deleted_before = self._deleted
-        for name, row in apply(self._stored, deltas(event, source)).items():
+        rows = apply(self._stored, deltas(event, source))
+        for name, row in rows.items():
             self._put(name, row)
-        self.offset = offset
         after = self.state_of(event)
         carries = event.type != "user.created" and states.effect(event, before, after)
         joined = next((user_id for user_id in affected if roles[user_id] is None and self.role(user_id) is not None), None)
         left = tuple(user_id for user_id in affected if roles[user_id] is not None and self.role(user_id) is None)
-        return Change(carries, after, joined, left, self._resets(event, carries, roles, deleted_before, after))
+        return Change(carries, after, joined, left, bool(rows), self._resets(event, carries, roles, deleted_before, after))
 
     def _affected(self, event: UnifiedEvent) -> list[int]:
         """Whose membership the event may change."""

@@ -84,7 +84,7 @@ class RowStore(rocksdb.Store):
         A list, not an iterator: an open iterator holds the database while a rebalance waits to close it.
         """
         found: list[tuple[bytes, bytes]] = []
-        for key, value in self._db_for_partition(partition).items(from_key=start or prefix):
+        for key, value in self._db_for_partition(partition).items(from_key=max(start or b"", prefix)):
             if not key.startswith(prefix) or len(found) == limit:
                 break
             found.append((key, value))

@@ -28,7 +28,7 @@ BEARER_ENTRY = "bearer."
 
 _USER_ID = re.compile(r"[1-9][0-9]{0,15}")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
-_ORIGIN = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
+_ORIGIN = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9_-][a-z0-9._-]*)(:[0-9]{1,5})?")
 
 
 @dataclass(slots=True, frozen=True)
@@ -220,7 +220,7 @@ def unauthorized(detail: str) -> Problem:
 def same(given: str, secret: str) -> bool:
     """Compare a secret in constant time. An empty text is no secret, and the same as none."""
     # Bytes of a header that are no UTF-8 arrive as lone surrogates.
-    return hmac.compare_digest(given.encode(errors="surrogateescape"), secret.encode(errors="surrogateescape")) and given != ""
+    return hmac.compare_digest(given.encode(errors="surrogatepass"), secret.encode(errors="surrogatepass")) and given != ""
 
 
 def user_id_of(text: str | None) -> int | None:

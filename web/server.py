@@ -40,7 +40,8 @@ class Server(faust_web.Web):
     def __init__(self, app: Any, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
         self._runner = AppRunner(self.web_app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
-        logging.getLogger("aiohttp.server").addFilter(without_malformed_requests)
+        for name in ("aiohttp.server", "aiohttp.websocket"):
+            logging.getLogger(name).addFilter(without_client_words)
 
     async def start_server(self) -> None:
         """Start listening; a port that is taken ends the process with one line."""
@@ -66,10 +67,10 @@ class Server(faust_web.Web):
         await cast(HasContext, self.app).context.authenticator.close()
 
 
-def without_malformed_requests(record: logging.LogRecord) -> bool:
-    """A log filter: what a client sent in place of HTTP is its own affair, and a traceback would quote it, tokens and all."""
+def without_client_words(record: logging.LogRecord) -> bool:
+    """A log filter: aiohttp quotes what came in place of HTTP, and subprotocols that we do not know. Either may hold a token."""
     error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, HttpProcessingError)
+    return not isinstance(error, HttpProcessingError) and not (record.name == "aiohttp.websocket" and record.levelno < logging.ERROR)
 
 
 def options() -> dict[str, Any]:

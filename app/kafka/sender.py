@@ -29,6 +29,8 @@ class Outgoing:
     headers: Headers = ()
     partition: int | None = None
     """``None``: Kafka's default partitioner decides by the key."""
+    timestamp: int | None = None
+    """Milliseconds since the epoch; where the topic keeps the broker's time it is not used. ``None``: now."""
 
 
 class Sender:
@@ -53,7 +55,12 @@ class Sender:
                 producer = self._producer()
                 futures = [
                     await producer.send(
-                        r.topic, r.value, key=r.key, partition=r.partition, headers=cast("list[tuple[str, bytes]]", r.headers)
+                        r.topic,
+                        r.value,
+                        key=r.key,
+                        partition=r.partition,
+                        timestamp_ms=r.timestamp,
+                        headers=cast("list[tuple[str, bytes]]", r.headers),
                     )
                     for r in records
                 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -23,6 +25,7 @@ CHANGELOG = f"{GROUP}-{TABLE}-changelog"
 CLUSTER = "_cluster"
 """What workers tell each other."""
 
+SHOW_SECONDS = 30.0
 MIB = 2**20
 DAY_MS = 86_400_000
 DELETE_RETENTION_MS = 7 * DAY_MS
@@ -92,7 +95,7 @@ async def ensure(settings: Settings) -> dict[str, int]:
         found = await _partitions(admin)
         specs = catalogue(settings)
         await _make(admin, settings, [spec for spec in specs if spec.name not in found], found.get(UNIFIED, settings.partitions))
-        found = await _partitions(admin)
+        found = await _all(admin, specs)
         await _refuse_compacted(admin)
     except (KafkaError, OSError) as error:
         raise StartRefused(f"the topics could not be made: {error!r}") from None
@@ -121,8 +124,25 @@ async def identify(settings: Settings, names: Sequence[str]) -> dict[str, str]:
         await admin.close()
 
 
+async def _all(admin: AIOKafkaAdminClient, specs: list[Spec]) -> dict[str, int]:
+    """The partitions of every topic, once the brokers tell of all of them and each has a leader: new topics take a moment."""
+    deadline = monotonic() + SHOW_SECONDS
+    while True:
+        found = await _partitions(admin)
+        missing = [spec.name for spec in specs if spec.name not in found]
+        if not missing:
+            return found
+        if monotonic() > deadline:
+            raise StartRefused(f"the brokers do not show topic {missing[0]}, {SHOW_SECONDS:.0f} s after it was made")
+        await asyncio.sleep(0.1)
+
+
 async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:
-    return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics() if not topic["error_code"]}
+    return {
+        topic["topic"]: len(topic["partitions"])
+        for topic in await admin.describe_topics()
+        if not topic["error_code"] and all(partition["leader"] >= 0 for partition in topic["partitions"])
+    }
 
 
 async def _make(admin: AIOKafkaAdminClient, settings: Settings, specs: list[Spec], partitions: int) -> None:

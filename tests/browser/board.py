@@ -56,8 +56,8 @@ class Board:
 
     async def live(self) -> None:
         """Wait until the page follows events."""
-        await expect(self.page.get_by_test_id("connection")).to_have_attribute("data-state", "live", timeout=LIMIT_MS)
-        await expect(self.page.get_by_test_id("board")).to_have_attribute("data-synced", "true", timeout=LIMIT_MS)
+        await expect(self.page.get_by_test_id("connection")).to_have_attribute("data-state", "live")
+        await expect(self.page.get_by_test_id("board")).to_have_attribute("data-synced", "true")
 
     # --- what is there
 
@@ -81,13 +81,13 @@ class Board:
 
     async def sees(self, title: str, *, count: int = 1) -> None:
         """Wait until a card with this title is there (or, with 0, is not)."""
-        await expect(self.card(title)).to_have_count(count, timeout=LIMIT_MS)
+        await expect(self.card(title)).to_have_count(count)
 
     async def has_columns(self, *keys: Key) -> None:
         """Wait until these are the columns, in any order."""
         for key in keys:
-            await expect(self.column(key)).to_have_count(1, timeout=LIMIT_MS)
-        await expect(self.columns()).to_have_count(len(keys), timeout=LIMIT_MS)
+            await expect(self.column(key)).to_have_count(1)
+        await expect(self.columns()).to_have_count(len(keys))
 
     # --- what people do
 
@@ -111,7 +111,7 @@ class Board:
             else:
                 await control.fill(value)
         await self.page.get_by_test_id("task-submit").click()
-        await expect(self.page.get_by_test_id("task-dialog")).to_be_hidden(timeout=LIMIT_MS)
+        await expect(self.page.get_by_test_id("task-dialog")).to_be_hidden()
 
     async def toggle(self, title: str) -> None:
         await self.card(title).locator('[data-action="complete"]').click()
@@ -130,7 +130,7 @@ class Board:
         await form.locator('[name="userId"]').fill(str(user_id))
         await form.locator('[name="role"]').fill(role)
         await self.page.get_by_test_id("member-submit").click()
-        await expect(self.member(user_id)).to_have_count(1, timeout=LIMIT_MS)
+        await expect(self.member(user_id)).to_have_count(1)
 
     async def remove_member(self, user_id: int) -> None:
         await self.member(user_id).locator('[data-action="remove-member"]').click()
@@ -144,9 +144,9 @@ class Board:
         await self.page.locator('[data-action="new-team"]').first.click()
         await self.page.get_by_test_id("team-form").locator('[name="name"]').fill(name)
         await self.page.get_by_test_id("team-submit").click()
-        await expect(self.page.get_by_test_id("team-dialog")).to_be_hidden(timeout=LIMIT_MS)
+        await expect(self.page.get_by_test_id("team-dialog")).to_be_hidden()
         column = self.columns().filter(has=self.page.get_by_role("heading", name=name, exact=True))
-        await expect(column).to_have_count(1, timeout=LIMIT_MS)
+        await expect(column).to_have_count(1)
         return int(await column.get_attribute("data-team-id") or 0)
 
     # --- pictures

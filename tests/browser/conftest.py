@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from app.kafka.embedded_broker import EmbeddedKafka
 from tests.browser import chromium
 from tests.browser.artifacts import ARTIFACTS
-from tests.browser.board import Boards
+from tests.browser.board import LIMIT_MS, Boards
 from tests.kafka.services import Services
 from tests.processes import Worker
 
@@ -52,6 +52,7 @@ async def browser() -> AsyncIterator[Browser]:
     path = chromium.executable()
     if path is None:
         pytest.skip(chromium.MISSING)
+    expect.set_options(timeout=LIMIT_MS)
     async with async_playwright() as playwright:
         started = await playwright.chromium.launch(executable_path=path, args=list(chromium.ARGUMENTS))
         yield started

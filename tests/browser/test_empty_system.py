@@ -9,7 +9,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from app.kafka.embedded_broker import EmbeddedKafka
-from tests.browser.board import LIMIT_MS, Boards
+from tests.browser.board import Boards
 from tests.ports import free_port
 from tests.processes import Worker
 
@@ -45,7 +45,7 @@ async def test_a_user_and_a_team_are_made_from_nothing(boards: Boards) -> None:
     await form.locator('[name="email"]').fill("ada@example.org")
     await form.locator('[type="submit"]').click()
     await board.live()
-    await expect(board.page.get_by_test_id("user-button")).to_contain_text("Ada", timeout=LIMIT_MS)
+    await expect(board.page.get_by_test_id("user-button")).to_contain_text("Ada")
     await expect(board.page.get_by_test_id("welcome")).to_be_visible()
 
     team_id = await board.create_team("Pioneers")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.async_api import expect
 
-from tests.browser.board import LIMIT_MS, Boards
+from tests.browser.board import Boards
 from tests.kafka.asking import team_with
 from tests.kafka.ids import fresh
 from tests.kafka.services import Services, member, task, team, user
@@ -57,14 +57,14 @@ async def test_a_completed_task_moves_below_the_open_ones_and_back(worker: Worke
 
     await mine.toggle("Second")
 
-    await expect(titles).to_have_text(["First", "Second"], timeout=LIMIT_MS)
+    await expect(titles).to_have_text(["First", "Second"])
     await expect(theirs.card("Second")).to_have_attribute("data-completed", "true")
     await expect(theirs.column(team_id).get_by_test_id("done-divider")).to_have_text("Done · 1")
     await expect(theirs.column(team_id).get_by_test_id("column-count")).to_have_text("1/2")
 
     await theirs.toggle("Second")
 
-    await expect(mine.cards(team_id).locator(".card-title")).to_have_text(["Second", "First"], timeout=LIMIT_MS)
+    await expect(mine.cards(team_id).locator(".card-title")).to_have_text(["Second", "First"])
     await expect(mine.column(team_id).get_by_test_id("done-divider")).to_have_count(0)
 
 
@@ -158,14 +158,14 @@ async def test_what_services_write_to_kafka_shows_on_the_page(worker: Worker, se
     await services.send("task.created", task("task.created", team_id, task_id, ada, title="<b>By a service</b>", colour="green"))
     await board.sees("<b>By a service</b>")  # as text: nothing that a producer writes is markup
     await services.send("task.updated", task("task.updated", team_id, task_id, ada, priority="Blocker", due="when it rains"))
-    await expect(column.get_by_test_id("priority")).to_have_text("Blocker", timeout=LIMIT_MS)
+    await expect(column.get_by_test_id("priority")).to_have_text("Blocker")
     await expect(column.get_by_test_id("due")).to_have_text("when it rains")
     await services.send("task.completed", task("task.completed", team_id, task_id, ada, completed=True))
-    await expect(board.card("<b>By a service</b>")).to_have_attribute("data-completed", "true", timeout=LIMIT_MS)
+    await expect(board.card("<b>By a service</b>")).to_have_attribute("data-completed", "true")
     await services.send("team.updated", team("team.updated", team_id, ada, name="Renamed"))
-    await expect(column.get_by_test_id("column-name")).to_have_text("Renamed", timeout=LIMIT_MS)
+    await expect(column.get_by_test_id("column-name")).to_have_text("Renamed")
     await services.send("team.member_added", member("team.member_added", team_id, ben, ada, role="guest"))
-    await expect(column.get_by_test_id("members-button")).to_contain_text("2 members", timeout=LIMIT_MS)
+    await expect(column.get_by_test_id("members-button")).to_contain_text("2 members")
     await services.send("task.created", b"no event at all")
     await services.send("task.deleted", task("task.deleted", team_id, task_id, ada))
     await board.sees("<b>By a service</b>", count=0)
@@ -181,7 +181,7 @@ async def test_the_feed_shows_an_event_as_it_was_received(worker: Worker, servic
 
     sent = await services.send("task.created", task("task.created", team_id, fresh(), ada, title="Look at me", colour="green"))
     row = board.page.locator(f'[data-event-id="{sent.event_id}"]')
-    await row.click(timeout=LIMIT_MS)
+    await row.click()
 
     shown = board.page.get_by_test_id("inspector")
     for text in (sent.event_id, '"colour": "green"', '"position"'):
@@ -207,7 +207,7 @@ async def test_a_personal_task_is_on_its_creators_page_alone(worker: Worker, ser
     await expect(theirs.feed("task.created")).to_have_count(1)
 
     await mine_too.toggle("Call the dentist")
-    await expect(mine.card("Call the dentist")).to_have_attribute("data-completed", "true", timeout=LIMIT_MS)
+    await expect(mine.card("Call the dentist")).to_have_attribute("data-completed", "true")
     await mine.delete_task("Call the dentist")
     await mine_too.sees("Call the dentist", count=0)
 
@@ -220,7 +220,7 @@ async def test_a_reload_shows_the_same(worker: Worker, services: Services, board
     await board.create_task(team_id, "Stays", priority="urgent")
     await board.create_task(team_id, "Done soon")
     await board.toggle("Done soon")
-    await expect(board.card("Done soon")).to_have_attribute("data-completed", "true", timeout=LIMIT_MS)
+    await expect(board.card("Done soon")).to_have_attribute("data-completed", "true")
     before = await board.cards(team_id).locator(".card-title").all_text_contents()
 
     await board.page.reload()

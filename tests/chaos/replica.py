@@ -68,7 +68,9 @@ class Copy:
     def _task(self, verb: str, data: Message, timestamp: str) -> Message | None:
         if verb == "deleted":
             return None
-        task: dict[str, Any] = dict(self.tasks.get(data["taskId"]) or {"taskId": data["taskId"], **dict.fromkeys(TASK_FIELDS), "createdAt": None})
+        task: dict[str, Any] = dict(
+            self.tasks.get(data["taskId"]) or {"taskId": data["taskId"], **dict.fromkeys(TASK_FIELDS), "createdAt": None}
+        )
         task |= {name: value for name, value in data.items() if name not in ("taskId", "teamId")}
         if verb == "created":
             task["createdAt"] = timestamp

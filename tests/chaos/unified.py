@@ -127,11 +127,11 @@ class Log:
         if newest.get(lane, -1) > source.offset:
             self.unordered.append(f"{source.topic}-{source.partition}@{source.offset} stands behind @{newest[lane]} at {record.offset}")
         newest[lane] = max(newest.get(lane, -1), source.offset)
-        event = UnifiedEvent(
-            key, body["eventId"], body["type"], body["teamId"], body["actorId"], body["timestamp"], body["data"]
-        )
+        event = UnifiedEvent(key, body["eventId"], body["type"], body["teamId"], body["actorId"], body["timestamp"], body["data"])
         stream.offsets.append(record.offset)
-        stream.events.append(Event(record.offset, record.timestamp, canonical({name: body[name] for name in MEMBERS}), Record(event, source)))
+        stream.events.append(
+            Event(record.offset, record.timestamp, canonical({name: body[name] for name in MEMBERS}), Record(event, source))
+        )
 
     def stream(self, key: str) -> Stream:
         """A key's events; an empty stream for a key that has none."""

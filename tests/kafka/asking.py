@@ -24,10 +24,12 @@ class Answer:
 
 async def ask(worker: Worker, method: str, path: str, **arguments: Any) -> Answer:
     """Send one request."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as session:
-        async with session.request(method, worker.url + path, **arguments) as answer:
-            body = await answer.json(content_type=None) if "json" in answer.content_type else await answer.text()
-            return Answer(answer.status, {name.lower(): value for name, value in answer.headers.items()}, body)
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as session,
+        session.request(method, worker.url + path, **arguments) as answer,
+    ):
+        body = await answer.json(content_type=None) if "json" in answer.content_type else await answer.text()
+        return Answer(answer.status, {name.lower(): value for name, value in answer.headers.items()}, body)
 
 
 def assert_problem(answer: Answer, status: int) -> None:
@@ -44,7 +46,7 @@ async def team_with(worker: Worker, team_id: int, *members: int, limit: float = 
     """GET /api/teams/{id}, once these users are its members (and nobody else is)."""
 
     async def look() -> tuple[int, Any]:
-        return await worker.request("GET", f"/api/teams/{team_id}")
+        return await worker.request("GET", f"/api/teams/{team_id}", timeout=limit)
 
     def there(found: tuple[int, Any]) -> bool:
         return found[0] == 200 and {one["userId"] for one in found[1]["members"]} == set(members)

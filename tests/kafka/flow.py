@@ -7,13 +7,13 @@ import json
 from tests.kafka import log
 from tests.kafka.asking import team_with
 from tests.kafka.ids import fresh, partition_of
-from tests.kafka.services import Services, task
+from tests.kafka.services import Services, task, user
 from tests.kafka.sockets import PlainClient
 from tests.kafka.waiting import LIMIT_SECONDS, eventually
 from tests.processes import Worker
 
 
-class StepMissing(AssertionError):
+class StepMissing(AssertionError):  # noqa: N818  (what it says is what happened)
     """A step of the flow did not happen; the message names it."""
 
 
@@ -37,9 +37,11 @@ async def check_flow(worker: Worker, services: Services, limit: float = LIMIT_SE
             record = await log.unified(services.bootstrap, sent, limit)
             assert record.key == f"team:{team_id}".encode()
             assert record.partition == partition_of(f"team:{team_id}")
-            step = "event on the socket"
+            step = "event on the socket of a member"
             event = await client.event(sent, limit)
             assert {name: value for name, value in event.items() if name != "position"} == json.loads(record.value)
+            step = "event of the user's own stream"
+            await client.event(await services.send("user.created", user(owner)), limit)
         step = "row in the table"
         row = await eventually(lambda: worker.request("GET", f"/api/tables/tasks/{team_id}/{task_id}"), lambda seen: seen[0] == 200, limit)
         assert row[1]["value"]["title"] == "Through it all"

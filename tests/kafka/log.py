@@ -39,7 +39,9 @@ async def records(bootstrap: str, topic: str, match: Match, count: int = 1, limi
     found: list[ConsumerRecord] = []
     deadline = time.monotonic() + limit
     async with AIOKafkaConsumer(bootstrap_servers=bootstrap, max_partition_fetch_bytes=8 << 20, fetch_max_wait_ms=50) as consumer:
-        tps = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or await _partitions(consumer, topic))]
+        tps = [
+            TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or await _partitions(consumer, topic))
+        ]
         consumer.assign(tps)
         await consumer.seek_to_beginning(*tps)
         end = await consumer.end_offsets(tps)
@@ -82,8 +84,12 @@ def source_headers(topic: str, partition: int, offset: int, timestamp: int) -> H
     return [("source-topic", topic.encode()), *((f"source-{name}", b"%d" % number) for name, number in numbers.items()), ("v", b"1")]
 
 
-async def write_unified(bootstrap: str, key: str, value: bytes | None, headers: Headers) -> tuple[int, int]:
-    """Write a record into the unified stream, where its key belongs; return partition and offset."""
-    async with AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all") as producer:
-        found = await producer.send_and_wait("team.events", value, key=key.encode(), partition=partition_of(key), headers=headers)
-    return found.partition, found.offset
+async def write_unified(bootstrap: str, key: str, *written: tuple[bytes | None, Headers]) -> tuple[int, int]:
+    """Write records into the unified stream, where their key belongs, in one batch; return partition and offset of the last."""
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=20) as producer:
+        waiting = [
+            await producer.send("team.events", value, key=key.encode(), partition=partition_of(key), headers=headers)
+            for value, headers in written
+        ]
+        found = [await one for one in waiting]
+    return found[-1].partition, found[-1].offset

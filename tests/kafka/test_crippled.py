@@ -13,15 +13,19 @@ from tests.processes import Worker
 
 
 @pytest.mark.parametrize(
-    ("agent", "step"), [("task", "unified record of the task"), ("team", "unified record of the team"), ("fold", "state of the team")]
+    ("agent", "step"),
+    [
+        ("user", "event of the user's own stream"),
+        ("team", "unified record of the team"),
+        ("fold", "state of the team"),
+        ("task", "unified record of the task"),
+    ],
 )
 async def test_the_flow_fails_without_an_agent(broker: EmbeddedKafka, tmp_path: Path, agent: str, step: str) -> None:
     env = {"CRIPPLED_AGENT": agent}
-    async with Worker(broker.bootstrap, tmp_path, app="tests.kafka.crippled:app", env=env) as worker, Services(broker.bootstrap) as services:
+    async with (
+        Worker(broker.bootstrap, tmp_path, app="tests.kafka.crippled:app", env=env) as worker,
+        Services(broker.bootstrap) as services,
+    ):
         with pytest.raises(StepMissing, match=f"^{step}:"):
-            await check_flow(worker, services, limit=4)
-
-
-async def test_the_flow_goes_through_when_none_is_missing(broker: EmbeddedKafka, tmp_path: Path) -> None:
-    async with Worker(broker.bootstrap, tmp_path, app="tests.kafka.crippled:app") as worker, Services(broker.bootstrap) as services:
-        await check_flow(worker, services)
+            await check_flow(worker, services, limit=3)

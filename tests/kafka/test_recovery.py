@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
+
+import pytest
+import pytest_asyncio
 
 from app.kafka.embedded_broker import EmbeddedKafka
 from tests.kafka import log
@@ -14,6 +17,29 @@ from tests.kafka.ids import fresh, fresh_team
 from tests.kafka.services import Services, member, task, team, user
 from tests.kafka.waiting import eventually
 from tests.processes import Worker
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def only_worker(broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Worker]:
+    """The one worker of its group, stopped and started by the tests."""
+    async with Worker(broker.bootstrap, tmp_path_factory.mktemp("recovery")) as started:
+        yield started
+
+
+@pytest.fixture
+async def worker(only_worker: Worker) -> Worker:
+    """It runs, and is ready."""
+    if not only_worker.running:
+        only_worker.start()
+    await only_worker.wait_ready()
+    return only_worker
+
+
+@pytest.fixture
+async def services(worker: Worker, broker: EmbeddedKafka) -> AsyncIterator[Services]:
+    """Producers of events; the topics are there."""
+    async with Services(broker.bootstrap) as started:
+        yield started
 
 
 async def write_some_of_everything(services: Services, worker: Worker) -> list[int]:
@@ -49,59 +75,53 @@ async def write_some_of_everything(services: Services, worker: Worker) -> list[i
     return teams
 
 
-async def test_rows_are_the_same_after_a_restart_with_the_folder_and_without_it(broker: EmbeddedKafka, tmp_path: Path) -> None:
-    async with Worker(broker.bootstrap, tmp_path) as worker, Services(broker.bootstrap) as services:
-        teams = await write_some_of_everything(services, worker)
-        before = await dump(worker)
-        states = [(await worker.request("GET", f"/api/teams/{team_id}"))[1] for team_id in teams]
-        assert all(before.values())
+async def test_rows_are_the_same_after_a_restart_with_the_folder_and_without_it(worker: Worker, services: Services) -> None:
+    teams = await write_some_of_everything(services, worker)
+    before = await dump(worker)
+    states = [(await worker.request("GET", f"/api/teams/{team_id}"))[1] for team_id in teams]
+    assert all(before.values())
 
-        await worker.stop()
-        worker.start()
-        await worker.wait_ready()
-        assert await dump(worker) == before
+    await worker.stop()
+    worker.start()
+    await worker.wait_ready()
+    assert await dump(worker) == before
 
-        await worker.stop()
-        shutil.rmtree(worker.data_dir)
-        worker.start()
-        await worker.wait_ready()
-        assert await dump(worker) == before
-        for team_id, state in zip(teams, states, strict=True):
-            after = await team_with(worker, team_id, *(one["userId"] for one in state["members"]))
-            assert after | {"position": None} == state | {"position": None}
-        await check_flow(worker, services)
+    await worker.stop()
+    shutil.rmtree(worker.data_dir)
+    worker.start()
+    await worker.wait_ready()
+    assert await dump(worker) == before
+    for team_id, state in zip(teams, states, strict=True):
+        after = await team_with(worker, team_id, *(one["userId"] for one in state["members"]))
+        assert after | {"position": None} == state | {"position": None}
+    await check_flow(worker, services)
 
 
-async def test_a_record_written_while_no_worker_runs_is_read_by_the_next(broker: EmbeddedKafka, tmp_path: Path) -> None:
+async def test_a_record_written_while_no_worker_runs_is_read_by_the_next(worker: Worker, services: Services) -> None:
     team_id, owner = fresh(), fresh()
-    async with Services(broker.bootstrap) as services, Worker(broker.bootstrap, tmp_path) as worker:
-        await worker.stop()
-        await services.make_team(team_id, owner)
-        sent = [await services.send("task.created", task("task.created", team_id, fresh(), owner)) for _ in range(20)]
-        worker.start()
-        await worker.wait_ready()
+    await worker.stop()
+    await services.make_team(team_id, owner)
+    sent = [await services.send("task.created", task("task.created", team_id, fresh(), owner)) for _ in range(20)]
+    worker.start()
+    await worker.wait_ready()
 
-        found = await log.records(
-            broker.bootstrap, "team.events", lambda record: record.key == f"team:{team_id}".encode(), count=21
-        )
-        assert len(found) == 1 + len(sent)
-        await team_with(worker, team_id, owner)
+    await log.records(services.bootstrap, "team.events", lambda one: one.key == f"team:{team_id}".encode(), count=1 + len(sent))
+    await team_with(worker, team_id, owner)
 
 
-async def test_a_killed_worker_goes_on_where_it_was(broker: EmbeddedKafka, tmp_path: Path) -> None:
+async def test_a_killed_worker_goes_on_where_it_was(worker: Worker, services: Services) -> None:
     team_id, owner = fresh(), fresh()
-    async with Worker(broker.bootstrap, tmp_path) as worker, Services(broker.bootstrap) as services:
-        await services.make_team(team_id, owner)
-        await team_with(worker, team_id, owner)
-        tasks = []
-        for number in range(60):
-            tasks.append(fresh())
-            await services.send("task.created", task("task.created", team_id, tasks[-1], owner))
-            if number == 30:
-                worker.kill()
-        worker.start()
-        await worker.wait_ready()
+    await services.make_team(team_id, owner)
+    await team_with(worker, team_id, owner)
+    tasks = []
+    for number in range(60):
+        tasks.append(fresh())
+        await services.send("task.created", task("task.created", team_id, tasks[-1], owner))
+        if number == 30:
+            worker.kill()
+    worker.start()
+    await worker.wait_ready()
 
-        path = f"/api/tables/tasks?prefix={team_id}/"
-        _, rows = await eventually(lambda: worker.request("GET", path), lambda seen: len(seen[1].get("rows", ())) == 60, limit=30)
-        assert [row["value"]["taskId"] for row in rows["rows"]] == tasks
+    path = f"/api/tables/tasks?prefix={team_id}/"
+    _, rows = await eventually(lambda: worker.request("GET", path), lambda seen: len(seen[1].get("rows", ())) == 60, limit=30)
+    assert [row["value"]["taskId"] for row in rows["rows"]] == tasks

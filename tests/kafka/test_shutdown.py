@@ -22,18 +22,11 @@ HANDSHAKE = (
 )
 
 
-async def test_every_client_gets_1001_and_the_worker_is_gone_in_time(broker: EmbeddedKafka, tmp_path: Path) -> None:
+async def test_every_client_gets_1001_and_one_that_neither_reads_nor_answers_holds_up_nothing(
+    broker: EmbeddedKafka, tmp_path: Path
+) -> None:
     async with Worker(broker.bootstrap, tmp_path) as worker, contextlib.AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(PlainClient(worker.url, fresh())) for _ in range(40)]
-
-        seconds = await worker.stop()
-
-        assert [await client.close_code() for client in clients] == [1001] * len(clients)
-        assert seconds < STOP_SECONDS
-
-
-async def test_a_client_that_neither_reads_nor_answers_holds_up_nothing(broker: EmbeddedKafka, tmp_path: Path) -> None:
-    async with Worker(broker.bootstrap, tmp_path) as worker:
         mute = []
         for _ in range(3):
             reader, writer = await asyncio.open_connection("127.0.0.1", worker.port)
@@ -44,8 +37,10 @@ async def test_a_client_that_neither_reads_nor_answers_holds_up_nothing(broker: 
         _, half = await asyncio.open_connection("127.0.0.1", worker.port)
         half.write(b"GET /api/tea")
 
-        await worker.stop()
+        seconds = await worker.stop()
 
+        assert [await client.close_code() for client in clients] == [1001] * len(clients)
+        assert seconds < STOP_SECONDS
         for writer in [*mute, half]:
             writer.close()
             with contextlib.suppress(ConnectionError):
@@ -72,7 +67,9 @@ async def test_a_stop_in_the_middle_of_a_flood_loses_nothing(broker: EmbeddedKaf
         await worker.wait_ready()
 
         # A repeat in the log is no loss; its order is that of the first ones.
-        found = await log.records(broker.bootstrap, "team.events", lambda one: one.key == f"team:{team_id}".encode(), count=count + 1, limit=30)
+        found = await log.records(
+            broker.bootstrap, "team.events", lambda one: one.key == f"team:{team_id}".encode(), count=count + 1, limit=30
+        )
         ids = [record.value.split(b'"')[3].decode() for record in found if b'"task.updated"' in record.value]
         assert list(dict.fromkeys(ids)) == expected
 

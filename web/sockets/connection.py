@@ -28,7 +28,9 @@ class Connection(ABC):
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.listener: Listener | None = None
-        self._socket = web.WebSocketResponse(protocols=(self.subprotocol,), autoping=False, compress=False, max_msg_size=MAX_COMMAND_BYTES)
+        self._socket = web.WebSocketResponse(
+            protocols=(self.subprotocol,), autoping=False, compress=False, max_msg_size=MAX_COMMAND_BYTES + 1
+        )
         self._closing: asyncio.Task[Any] | None = None
         self._ponged = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()

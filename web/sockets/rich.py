@@ -76,7 +76,7 @@ class RichConnection(Connection):
         self._token = token
         self._verify = verify
         self._allow = allow
-        self._commands: asyncio.Queue[tuple[Command | Refusal, int]] = asyncio.Queue(WAITING_COMMANDS)
+        self._commands: asyncio.Queue[str] = asyncio.Queue(WAITING_COMMANDS)
         self._waiting_bytes = 0
         self._refreshed = asyncio.Event()
 
@@ -87,8 +87,13 @@ class RichConnection(Connection):
         else:
             self.spawn(self._expect_auth())
         while True:
-            command, size = await self._commands.get()
-            self._waiting_bytes -= size
+            text = await self._commands.get()
+            self._waiting_bytes -= len(text)
+            # Read when its turn comes: what it may say depends on what the commands before it did.
+            command = self._protocol.receive(text)
+            if isinstance(command, Close):
+                self.close(command.code, command.reason)
+                return
             try:
                 await self._carry_out(command)
             except* Unavailable:
@@ -99,16 +104,12 @@ class RichConnection(Connection):
 
     async def text(self, message: str) -> None:
         """Take a command; it is carried out after those before it."""
-        taken = self._protocol.receive(message)
-        if isinstance(taken, Close):
-            self.close(taken.code, taken.reason)
-            return
         if not self._allow() or self._commands.full() or self._waiting_bytes > WAITING_BYTES:
             self._rich.send(messages.error(ErrorCode.LIMIT, "too many commands"))
             self.close(CloseCode.LIMIT)
             return
         self._waiting_bytes += len(message)
-        self._commands.put_nowait((taken, len(message)))
+        self._commands.put_nowait(message)
 
     async def _carry_out(self, command: Command | Refusal) -> None:
         if isinstance(command, Refusal):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import time
+
 from aiohttp import web
 
 from app.domain.decode import decode, faults
@@ -15,6 +17,10 @@ from web.views.base import View, answer
 
 PRODUCE_SECONDS = 10.0
 """How long a request waits for the log. A record whose request gave up may be written all the same."""
+
+
+LOG_APPEND_TIME = 1
+"""A record's timestamp type, as Kafka numbers them."""
 
 
 class Events(View):
@@ -41,11 +47,16 @@ class Events(View):
         event = decode(body, (), Source(topic, 0, 0, 2**53)).event
         key = f"task:{event.data['taskId']}" if topic.startswith("task.") else event.key
         partition = partition_of(event.key.encode(), self.context.topics[topic])
+        now = int(time() * 1000)
         try:
-            [sent] = await self.context.sender.send([Outgoing(topic, key.encode(), body, partition=partition)], PRODUCE_SECONDS)
+            [sent] = await self.context.sender.send(
+                [Outgoing(topic, key.encode(), body, partition=partition, timestamp=now)], PRODUCE_SECONDS
+            )
         except SendFailed:
             raise unavailable("the log does not take the event now") from None
-        event_id = decode(body, (), Source(topic, sent.partition, sent.offset, sent.timestamp)).event.event_id
+        # aiokafka tells the time of the first record of a batch, where the time is not the broker's.
+        timestamp = sent.timestamp if sent.timestamp_type == LOG_APPEND_TIME else now
+        event_id = decode(body, (), Source(topic, sent.partition, sent.offset, timestamp)).event.event_id
         return answer({"topic": topic, "partition": sent.partition, "offset": sent.offset, "eventId": event_id}, 202)
 
 

@@ -68,9 +68,12 @@ class Batch:
     events: list[EventT[Any]]
 
     @property
-    def parts(self) -> list[tuple[TP, list[Record]]]:
-        """The records of each partition, in offset order; one partition may come more than once."""
-        return [(event.message.tp, cast("list[Record]", event.value)) for event in self.events]
+    def parts(self) -> dict[TP, list[Record]]:
+        """The records of each partition, in offset order."""
+        found: dict[TP, list[Record]] = {}
+        for event in self.events:
+            found.setdefault(event.message.tp, []).extend(cast("list[Record]", event.value))
+        return found
 
     def ack(self) -> None:
         """Say that everything that came of these records is in the broker: their offsets may be committed."""

@@ -6,7 +6,9 @@ export function test(name, run) {
   tests.set(name, run);
 }
 
-export const run = (name) => tests.get(name)();
+/** A test that waits for what never comes fails after ten seconds. */
+export const run = (name) =>
+  Promise.race([tests.get(name)(), new Promise((_, reject) => setTimeout(() => reject(new Error("did not end")), 10_000))]);
 
 /** As JSON would tell it, with maps as lists of pairs, so that what differs can be read. */
 const told = (value) =>

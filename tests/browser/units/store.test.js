@@ -133,9 +133,8 @@ test("a team that the user left while the list of teams was under way is not sho
   const list = await server.asked("/api/users/7");
   store.receive(removed(11));
   list.answer(user(42)); // as it was before the removal
-  await settled();
-  equal([keys(store), server.waiting()], [["me"], []]);
   await done;
+  equal([keys(store), server.waiting()], [["me"], []]);
 });
 
 test("who left and came back while the list of teams was under way sees the team", async () => {

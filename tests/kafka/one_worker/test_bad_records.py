@@ -134,7 +134,7 @@ async def test_a_unified_record_that_does_not_parse_is_a_dead_letter_and_clients
     }[fault]
     async with PlainClient(worker.url, owner) as client:
         key = f"team:{team_id}"
-        partition, offset = await log.write_unified(services.bootstrap, key, value, [] if fault == "no headers" else headers)
+        partition, offset = await log.write_unified(services.bootstrap, key, (value, [] if fault == "no headers" else headers))
         fine = await services.send("task.created", task("task.created", team_id, fresh(), owner))
         await client.event(fine)
         await fence(services, client)
@@ -159,7 +159,7 @@ async def test_an_internal_record_never_reaches_a_client(worker: Worker, service
     async with PlainClient(worker.url, owner) as client:
         for key, team_of in ((f"team:{team_id}", team_id), (f"user:{owner}", None)):
             value = log.unified_value("x", "_internal.note", team_of, owner, now(), {})
-            await log.write_unified(services.bootstrap, key, value, log.source_headers("task.created", 0, fresh(), 1))
+            await log.write_unified(services.bootstrap, key, (value, log.source_headers("task.created", 0, fresh(), 1)))
         fine = await services.send("task.created", task("task.created", team_id, fresh(), owner))
         await client.event(fine)
         await fence(services, client)

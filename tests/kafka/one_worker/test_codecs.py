@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.kafka import log
 from tests.kafka.asking import team_with
 from tests.kafka.ids import fresh
 from tests.kafka.services import Services, task
@@ -25,8 +26,6 @@ async def test_a_record_is_read_in_every_compression(worker: Worker, services: S
 
 @pytest.mark.parametrize("codec", [None, "gzip", "snappy", "lz4", "zstd"])
 async def test_a_bad_record_is_a_dead_letter_in_every_compression(worker: Worker, services: Services, codec: str | None) -> None:
-    from tests.kafka import log
-
     async with Services(services.bootstrap, compression_type=codec) as compressed:
         sent = await compressed.send("task.created", b"no json " * 50)
 

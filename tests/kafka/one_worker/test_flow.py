@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from app.kafka.embedded_broker import EmbeddedKafka
 from tests.kafka import log
 from tests.kafka.asking import ask, assert_problem, dump, team_with
 from tests.kafka.flow import check_flow

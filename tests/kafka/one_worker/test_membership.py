@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.kafka import log
 from tests.kafka.asking import team_with
 from tests.kafka.ids import fresh
-from tests.kafka.services import Sent, Services, member, task, team, user
+from tests.kafka.services import Sent, Services, member, now, task, team, user
 from tests.kafka.sockets import PlainClient, fence
 from tests.processes import Worker
 
@@ -65,6 +65,26 @@ async def test_who_makes_a_team_while_connected_gets_its_first_event(worker: Wor
         assert ids(client) == [made.event_id, after.event_id]
 
 
+async def test_someone_added_gets_that_event_also_where_the_teams_creation_stands_behind_it(worker: Worker, services: Services) -> None:
+    # The two come from different topics, so the unified stream may hold them in either order.
+    team_id, owner, newcomer = fresh(), fresh(), fresh()
+    data = {"teamId": team_id, "userId": newcomer, "role": "member"}
+    added = log.unified_value(f"added-{team_id}", "team.member_added", team_id, owner, now(), data)
+    made = log.unified_value(f"made-{team_id}", "team.created", team_id, owner, now(), {"teamId": team_id, "ownerId": owner})
+    async with PlainClient(worker.url, newcomer) as client:
+        await fence(services, client)
+        await log.write_unified(
+            services.bootstrap,
+            f"team:{team_id}",
+            (added, log.source_headers("team.member_added", 0, fresh(), 1_700_000_000_000)),
+            (made, log.source_headers("team.created", 0, fresh(), 1_700_000_000_000)),
+        )
+        after = await some_event(services, team_id, owner)
+        await client.event(after)
+
+        assert ids(client) == [f"added-{team_id}", f"made-{team_id}", after.event_id]
+
+
 async def test_someone_removed_gets_that_event_last(worker: Worker, services: Services) -> None:
     team_id, owner, leaver = fresh(), fresh(), fresh()
     await services.make_team(team_id, owner, leaver)
@@ -119,9 +139,7 @@ async def test_a_role_makes_nobody_a_member(worker: Worker, services: Services) 
     await services.make_team(team_id, owner)
     await team_with(worker, team_id, owner)
     async with PlainClient(worker.url, owner) as inside, PlainClient(worker.url, stranger) as client:
-        sent = await services.send(
-            "team.member_role_updated", member("team.member_role_updated", team_id, stranger, owner, role="admin")
-        )
+        sent = await services.send("team.member_role_updated", member("team.member_role_updated", team_id, stranger, owner, role="admin"))
         await inside.event(sent)
         await fence(services, client)
 

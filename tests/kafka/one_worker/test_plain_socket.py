@@ -71,10 +71,9 @@ async def test_text_that_is_no_utf8_closes_with_1007(worker: Worker) -> None:
 
 
 async def test_a_ping_is_answered(worker: Worker) -> None:
-    async with aiohttp.ClientSession() as session:
-        async with session.ws_connect(f"{worker.url}/ws?userId={fresh()}", autoping=False) as socket:
-            await socket.ping(b"there?")
-            message = await socket.receive(timeout=10)
+    async with aiohttp.ClientSession() as session, session.ws_connect(f"{worker.url}/ws?userId={fresh()}", autoping=False) as socket:
+        await socket.ping(b"there?")
+        message = await socket.receive(timeout=10)
 
     assert message.type is aiohttp.WSMsgType.PONG
     assert message.data == b"there?"

@@ -25,7 +25,7 @@ async def test_a_unified_record_written_twice_is_delivered_once(worker: Worker, 
     value = by_hand(team_id, owner, f"team.updated-0-{offset}-{SOURCE_MS}", now(), "By hand")
     async with PlainClient(worker.url, owner) as client:
         for _ in range(3):
-            await log.write_unified(services.bootstrap, f"team:{team_id}", value, headers)
+            await log.write_unified(services.bootstrap, f"team:{team_id}", (value, headers))
         await client.until(len)
         await fence(services, client)
         last = await services.send("task.created", task("task.created", team_id, fresh(), owner))
@@ -43,7 +43,7 @@ async def test_the_same_record_of_another_key_is_none(worker: Worker, services: 
     async with PlainClient(worker.url, owner) as client:
         for team_id in (first, second):
             value = by_hand(team_id, owner, f"team.updated-0-{offset}-{SOURCE_MS}", now(), "By hand")
-            await log.write_unified(services.bootstrap, f"team:{team_id}", value, headers)
+            await log.write_unified(services.bootstrap, f"team:{team_id}", (value, headers))
 
         await client.until(lambda events: {event["teamId"] for event in events} == {first, second})
 
@@ -56,7 +56,7 @@ async def test_an_offset_that_a_new_source_topic_gives_again_is_none(worker: Wor
         for milliseconds in (SOURCE_MS, SOURCE_MS + 1):
             value = by_hand(team_id, owner, f"team.updated-0-{offset}-{milliseconds}", now(), f"At {milliseconds}")
             headers = log.source_headers("team.updated", 0, offset, milliseconds)
-            await log.write_unified(services.bootstrap, f"team:{team_id}", value, headers)
+            await log.write_unified(services.bootstrap, f"team:{team_id}", (value, headers))
 
         await client.until(lambda events: len(events) == 2)
 
@@ -77,9 +77,7 @@ async def test_an_event_that_its_producer_sends_twice_is_delivered_once(worker: 
         assert [event["eventId"] for event in client.events] == [value["eventId"], last.event_id]
 
 
-async def test_an_event_id_used_again_for_something_else_is_delivered(
-    worker: Worker, services: Services, broker: EmbeddedKafka
-) -> None:
+async def test_an_event_id_used_again_for_something_else_is_delivered(worker: Worker, services: Services, broker: EmbeddedKafka) -> None:
     team_id, owner = fresh(), fresh()
     await services.make_team(team_id, owner)
     await team_with(worker, team_id, owner)

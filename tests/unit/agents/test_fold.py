@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiokafka.structs import ConsumerRecord
@@ -56,11 +56,11 @@ def folding_of(table: Table) -> Folding:
 
 def unified(one: Folded, offset: int, partition: int = 0) -> Record:
     key, body = one.event.key.encode(), encode(one.event)
-    return ConsumerRecord(UNIFIED, partition, offset, 0, 1, key, body, None, 0, 0, headers_for(one.source))  # type: ignore[arg-type]
+    return ConsumerRecord(UNIFIED, partition, offset, 0, 1, key, body, None, 0, 0, headers_for(one.source))
 
 
 def bad(offset: int, body: bytes | None = b"{}") -> Record:
-    return ConsumerRecord(UNIFIED, 0, offset, 0, 1, b"team:1", body, None, 0, 0, [])  # type: ignore[arg-type]
+    return ConsumerRecord(UNIFIED, 0, offset, 0, 1, b"team:1", body, None, 0, 0, [])
 
 
 def batch_of(*parts: list[Record]) -> Batch:
@@ -105,7 +105,7 @@ async def test_a_dead_letter_is_in_the_broker_before_its_offset_counts_as_folded
     async def refused(_letters: Sequence[Outgoing], *_more: Any) -> None:
         raise SendFailed("not now")
 
-    table.send = refused  # type: ignore[method-assign]
+    cast(Any, table).send = refused
     with pytest.raises(SendFailed):
         await folding_of(table).fold(batch_of([bad(0)]))
     assert table.upto == {}

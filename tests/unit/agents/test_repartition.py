@@ -30,7 +30,7 @@ def value(**members: Any) -> bytes:
 
 
 def record(offset: int, body: bytes | None = None, topic: str = "task.updated", partition: int = 0, headers: Any = ()) -> Record:
-    return ConsumerRecord(topic, partition, offset, NOW, 1, b"any", value() if body is None else body, None, 0, 0, headers)  # type: ignore[arg-type]
+    return ConsumerRecord(topic, partition, offset, NOW, 1, b"any", value() if body is None else body, None, 0, 0, headers)
 
 
 def at(second: int) -> str:
@@ -128,7 +128,7 @@ def test_the_owner_of_a_new_team_is_where_to_look_before_its_actor() -> None:
     ("body", "code"), [(None, "null-value"), (b"", "not-json"), (b"[]", "not-an-object"), (b"\xff", "not-utf8"), (b"{}", "missing-field")]
 )
 def test_a_dead_letter_carries_everything_and_why_and_whence(body: bytes | None, code: str) -> None:
-    bad: Record = ConsumerRecord("task.updated", 3, 15, NOW, 1, b"its-key", body, None, 0, 0, [("h", b"1"), ("h", b"2")])  # type: ignore[arg-type]
+    bad: Record = ConsumerRecord("task.updated", 3, 15, NOW, 1, b"its-key", body, None, 0, 0, [("h", b"1"), ("h", b"2")])
     routed = repartition_of(Broker()).route([[bad]], NOW)
     [letter] = routed.dead
     assert routed.events == []
@@ -138,13 +138,18 @@ def test_a_dead_letter_carries_everything_and_why_and_whence(body: bytes | None,
     assert [name for name, _ in headers[2:]] == ["error", "error-code", "source-topic", "source-partition", "source-offset", "failed-at"]
     why = dict(headers[2:])
     assert 0 < len(why["error"]) <= 1024
-    assert (why["error-code"], why["source-topic"], why["source-partition"], why["source-offset"]) == (code.encode(), b"task.updated", b"3", b"15")
+    assert (why["error-code"], why["source-topic"], why["source-partition"], why["source-offset"]) == (
+        code.encode(),
+        b"task.updated",
+        b"3",
+        b"15",
+    )
     assert why["failed-at"] == b"2026-11-23T10:00:00.000000Z"
 
 
 def test_a_dead_letter_that_is_read_again_keeps_the_headers_that_it_had() -> None:
     first = repartition_of(Broker()).route([[record(0, b"")]], NOW).dead[0]
-    again: Record = ConsumerRecord("task.updated", 0, 9, NOW, 1, b"k", b"", None, 0, 0, list(first.headers))  # type: ignore[arg-type]
+    again: Record = ConsumerRecord("task.updated", 0, 9, NOW, 1, b"k", b"", None, 0, 0, list(first.headers))
     letter = repartition_of(Broker()).route([[again]], NOW).dead[0]
     assert list(letter.headers)[: len(first.headers)] == list(first.headers)
 
@@ -176,7 +181,9 @@ def test_across_partitions_the_smaller_event_timestamp_goes_first() -> None:
 
 @given(_parts)
 def test_across_partitions_that_are_in_order_all_are(parts: list[list[int]]) -> None:
-    source = [[timed(offset, second, partition) for offset, second in enumerate(sorted(seconds))] for partition, seconds in enumerate(parts)]
+    source = [
+        [timed(offset, second, partition) for offset, second in enumerate(sorted(seconds))] for partition, seconds in enumerate(parts)
+    ]
     sent = [orjson.loads(one.value or b"")["timestamp"] for one in repartition_of(Broker()).route(source, NOW).events]
     assert sent == sorted(sent)
 
@@ -201,7 +208,5 @@ async def test_where_to_look_is_known_before_the_event_that_makes_a_member() -> 
 async def test_what_is_not_acknowledged_stops_the_batch_and_nothing_goes_before_its_time(refuses: str, before: int) -> None:
     broker = Broker(refuses)
     with pytest.raises(SendFailed):
-        await repartition_of(broker).forward(
-            batch_of([record(0, topic="team.member_added"), record(1, b"bad", topic="team.member_added")])
-        )
+        await repartition_of(broker).forward(batch_of([record(0, topic="team.member_added"), record(1, b"bad", topic="team.member_added")]))
     assert len(broker.sent) == before

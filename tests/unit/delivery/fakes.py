@@ -10,8 +10,11 @@ import orjson
 from app.domain.events import Source, UnifiedEvent, encode
 from app.domain.unified import headers_for
 from app.errors import Unavailable
+from app.settings import Settings
 from delivery.entry import Entry
-from delivery.hub import Hub
+from delivery.feed import Feed
+from delivery.hub import Hub, Seeds
+from delivery.listener import Listener
 from delivery.ring import Ring
 from tables.seed import Seed
 from tests.unit.domain.naive_model import Record
@@ -139,10 +142,13 @@ class Owner:
 class FakeSink:
     """A socket that takes what is written while it is open, or some records until it blocks."""
 
-    def __init__(self, room: int | None = None) -> None:
+    def __init__(self, room: int | None = None, *, rich: bool = False) -> None:
         self.room = room
-        """Records that it takes before it is not ready; ``None``: any number."""
+        """Messages that it takes before it is not ready; ``None``: any number."""
+        self.takes_snapshots = rich
         self.entries: list[Entry] = []
+        self.told: list[str] = []
+        """Everything in order: events as ``42@7``, snapshots, and what is said of teams."""
         self.behind = 0
         self.given_up = 0
 
@@ -151,9 +157,28 @@ class FakeSink:
 
     def write(self, entry: Entry) -> None:
         assert self.ready(), "written to a socket that takes nothing"
+        self._take()
+        assert entry.json
+        self.entries.append(entry)
+        self.told.append(f"event {entry.key}@{entry.offset}")
+
+    def send(self, message: bytes) -> None:
+        assert self.ready(), "written to a socket that takes nothing"
+        self._take()
+        self.told.append(message.decode())
+
+    def _take(self) -> None:
         if self.room is not None:
             self.room -= 1
-        self.entries.append(entry)
+
+    def joined(self, team_id: int) -> None:
+        self.told.append(f"joined {team_id}")
+
+    def left(self, team_id: int, reason: str) -> None:
+        self.told.append(f"left {team_id} {reason}")
+
+    def gap(self, key: str, reason: str) -> None:
+        self.told.append(f"gap {key} {reason}")
 
     def fell_behind(self) -> None:
         self.behind += 1
@@ -166,6 +191,16 @@ class FakeSink:
 
     def messages(self) -> list[dict[str, Any]]:
         return [orjson.loads(entry.json) for entry in self.entries]
+
+
+def listener_of(user: int, sink: FakeSink, wanted: frozenset[int] | None = None) -> Listener:
+    """A connection that follows all of the user's teams, or some."""
+    return Listener(user, sink, everything=wanted is None, wanted=wanted or frozenset())
+
+
+def encoded(feed: Feed) -> list[bytes]:
+    """A snapshot in one part, which tells the offset that it was taken at and whether it is shown to members only."""
+    return [f"snapshot {feed.key}@{feed.head}".encode()]
 
 
 class Clock:
@@ -252,8 +287,6 @@ class Client:
 
 def hub_of(log: Log, owner: Owner) -> Hub:
     """A hub on one partition, not started."""
-    from delivery.hub import Seeds
-
-    hub = Hub(Seeds(owner.rows, owner.candidates), {"team.events": 1})
+    hub = Hub(Settings(_env_file=None), Seeds(owner.rows, owner.candidates), {"team.events": 1}, encoded)
     hub.tail = log  # type: ignore[assignment]
     return hub

@@ -22,7 +22,9 @@ values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.di
 
 
 def written(event_id: str = "e-1", event_type: str = "task.created", data: dict[str, Any] | None = None) -> bytes:
-    event = UnifiedEvent("team:42", event_id, event_type, 42, 7, "2026-11-23T10:00:00.000000Z", {"taskId": 1, "teamId": 42} if data is None else data)
+    event = UnifiedEvent(
+        "team:42", event_id, event_type, 42, 7, "2026-11-23T10:00:00.000000Z", {"taskId": 1, "teamId": 42} if data is None else data
+    )
     return encode(event)
 
 

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from delivery.cursor import Cursor
 from delivery.feed import Feed
-from delivery.listener import Listener
-from delivery.view import View
-from tests.unit.delivery.fakes import Client, FakeSink, Log, record, rows_of
+from tables.seed import Seed
+from tests.unit.delivery.fakes import Client, FakeSink, Log, encoded, entry_of, listener_of, record, rows_of
 from tests.unit.domain.naive_model import Record
 from tests.unit.domain.worlds import histories
 
@@ -18,7 +17,7 @@ BEGINNING = [record("team.created", 0, ownerId=ME), record("team.member_added", 
 
 
 def tasks(count: int) -> list[Record]:
-    return [record("task.updated", 10 + number, taskId=1, creatorId=ME, title=str(number)) for number in range(count)]
+    return [record("task.updated", 10 + number // 10, offset=number, taskId=1, creatorId=ME, title=str(number)) for number in range(count)]
 
 
 class World:
@@ -28,11 +27,11 @@ class World:
         self.log = Log(ring_bytes)
         for one in before:
             self.log.append(one)
-        self.feed = Feed("team:1", 0, self.log.held, View("team:1", len(before) - 1, rows_of(before, "team:1")))
+        self.feed = Feed("team:1", 0, self.log.held, Seed(len(before) - 1, rows_of(before, "team:1")), encoded)
 
     def listener(self, sink: FakeSink, user: int = ME, after: int | None = None) -> Cursor:
-        cursor = Cursor(self.feed, Listener(user, sink, None), self.feed.head if after is None else after)
-        self.feed.settle(cursor.position)
+        cursor = Cursor(self.feed, listener_of(user, sink), self.feed.head if after is None else after)
+        self.feed.settle(self.log.held.after("team:1", cursor.position) or [])
         self.feed.place(cursor)
         return cursor
 
@@ -59,7 +58,7 @@ def test_what_the_ring_holds_behind_the_seed_is_folded_when_the_feed_begins() ->
     for one in [*BEGINNING, *tasks(2)]:
         log.append(one)
     log.append_unreadable()
-    feed = Feed("team:1", 0, log.held, View("team:1", 1, rows_of(BEGINNING, "team:1")))
+    feed = Feed("team:1", 0, log.held, Seed(1, rows_of(BEGINNING, "team:1")), encoded)
     assert feed.head == 4
     assert [task["title"] for task in feed.view.tasks()] == ["1"]
 
@@ -72,10 +71,10 @@ def test_a_slow_socket_leaves_what_it_does_not_take_in_the_ring_and_catches_up_i
     assert cursor.lagging
     for room in (1, 5, 70, 3):
         sink.room = room
-        cursor.catch_up(64)
+        cursor.catch_up()
     assert sink.offsets("team:1") == list(range(2, 2 + 80))
     sink.room = None
-    cursor.catch_up(64)
+    cursor.catch_up()
     assert sink.offsets("team:1") == list(range(2, 202))
     assert not cursor.lagging
 
@@ -87,7 +86,7 @@ def test_a_new_record_does_not_overtake_those_that_wait() -> None:
     sink.room = None
     world.append(record("task.updated", 20, taskId=1, creatorId=ME, title="new"))
     assert not sink.entries
-    cursor.catch_up(64)
+    cursor.catch_up()
     assert sink.offsets("team:1") == [2, 3, 4]
 
 
@@ -96,8 +95,69 @@ def test_a_socket_that_the_ring_went_past_is_told_so_and_gets_nothing_with_a_hol
     cursor = world.listener(sink)
     world.append(*tasks(40))
     sink.room = None
-    cursor.catch_up(64)
-    assert (sink.behind, sink.entries) == (1, [])
+    cursor.catch_up()
+    assert (sink.behind, sink.entries, sink.told) == (1, [], [])
+
+
+def test_a_client_that_takes_snapshots_gets_one_in_place_of_what_the_ring_dropped() -> None:
+    world, sink = World(BEGINNING, ring_bytes=4000), FakeSink(room=0, rich=True)
+    cursor = world.listener(sink)
+    world.append(*tasks(40))
+    sink.room = None
+    cursor.catch_up()
+    world.append(*tasks(1))
+    assert sink.told == ["gap team:1 overflow", "snapshot team:1@41", "event team:1@42"]
+
+
+def test_nothing_comes_between_a_gap_and_its_snapshot() -> None:
+    world, sink = World(BEGINNING, ring_bytes=4000), FakeSink(room=0, rich=True)
+    cursor = world.listener(sink)
+    world.append(*tasks(40))
+    cursor._overflow()  # the gap is told, and fills the socket
+    world.append(*tasks(2))
+    sink.room = None
+    cursor.catch_up()
+    assert sink.told == ["gap team:1 overflow", "snapshot team:1@43"]
+
+
+def test_who_was_removed_before_their_snapshot_was_taken_gets_none() -> None:
+    world, sink = World(BEGINNING), FakeSink(room=0, rich=True)
+    cursor = Cursor(world.feed, listener_of(OTHER, sink), world.feed.head, snapshot=True)
+    world.feed.place(cursor)
+    world.append(record("team.member_removed", 20, userId=OTHER), *tasks(2))
+    sink.room = None
+    cursor.catch_up()
+    assert not [told for told in sink.told if told.startswith("snapshot")], "it would show what came after the removal"
+    assert sink.told[-1] == "left 1 removed"
+
+
+def test_what_changed_more_than_it_tells_is_followed_by_a_snapshot_where_one_is_taken() -> None:
+    world, rich, plain = World([record("team.created", 5, ownerId=ME), BEGINNING[1]]), FakeSink(rich=True), FakeSink()
+    world.listener(rich)
+    world.listener(plain)
+    world.append(record("team.deleted", 3), *tasks(1))
+    assert rich.told == ["event team:1@2", "gap team:1 reset", "snapshot team:1@2", "event team:1@3"]
+    assert plain.told == ["event team:1@2", "event team:1@3"]
+
+
+def test_a_snapshot_is_encoded_once_for_all_who_ask_before_it_changes() -> None:
+    world = World(BEGINNING)
+    assert world.feed.snapshot() is world.feed.snapshot()
+    before = world.feed.snapshot()
+    world.append(*tasks(1))
+    assert world.feed.snapshot() != before
+
+
+def test_records_read_from_the_log_come_before_those_of_the_ring() -> None:
+    world, sink = World(BEGINNING), FakeSink(room=1)
+    older = [entry_of(one, offset) for offset, one in enumerate(tasks(2), -2)]
+    world.feed.settle(older)
+    cursor = Cursor(world.feed, listener_of(ME, sink), -1, older)
+    world.feed.settle(world.log.held.after("team:1", -1) or [])
+    world.feed.place(cursor)
+    sink.room = None
+    cursor.catch_up()
+    assert sink.offsets("team:1") == [-2, -1, 0, 1]
 
 
 def test_a_listener_of_a_quiet_team_is_not_behind_when_the_ring_has_moved_on() -> None:
@@ -107,7 +167,7 @@ def test_a_listener_of_a_quiet_team_is_not_behind_when_the_ring_has_moved_on() -
     sink.room = 0  # busy for a moment, with another team's events
     world.append(*tasks(1))
     sink.room = None
-    cursor.catch_up(64)
+    cursor.catch_up()
     assert sink.behind == 0, "nothing of this team was missed: the one record that waits is in the ring"
     assert len(sink.entries) == 1
 
@@ -135,7 +195,7 @@ def test_a_removal_while_lagging_is_still_the_last_and_ends_the_place_when_it_is
     world.append(*tasks(2), record("team.member_removed", 20, userId=OTHER), *tasks(2))
     assert cursor in world.feed.cursors
     sink.room = None
-    cursor.catch_up(64)
+    cursor.catch_up()
     assert sink.offsets("team:1") == [2, 3, 4]
     assert not world.feed.cursors
     assert not cursor.listener.cursors
@@ -152,7 +212,7 @@ def test_who_is_removed_and_comes_back_while_lagging_gets_nothing_of_the_time_be
     cursor.come_back(10)
     world.append(*tasks(1))
     sink.room = None
-    cursor.catch_up(2)
+    cursor.catch_up()
     assert sink.offsets("team:1") == [2, 3, 6, 7, 8, 11, 12]
     assert cursor in world.feed.cursors
 
@@ -165,7 +225,7 @@ def test_what_is_no_unified_record_is_passed_over_by_those_at_the_head_and_those
     assert world.feed.fold(entry) is None
     world.append(*tasks(1))
     behind.room = None
-    cursor.catch_up(64)
+    cursor.catch_up()
     assert ahead.offsets("team:1") == behind.offsets("team:1") == [3]
 
 
@@ -194,10 +254,10 @@ def test_what_is_no_unified_record_and_older_than_the_view_is_passed_over() -> N
         log.append(one)
     log.append_unreadable()
     log.append(tasks(1)[0])
-    feed = Feed("team:1", 0, log.held, View("team:1", 3, rows_of(log.before(4), "team:1")))
-    feed.settle(1)
+    feed = Feed("team:1", 0, log.held, Seed(3, rows_of(log.before(4), "team:1")), encoded)
+    feed.settle(log.held.after("team:1", 1) or [])
     sink = FakeSink()
-    feed.place(Cursor(feed, Listener(ME, sink, None), 1))
+    feed.place(Cursor(feed, listener_of(ME, sink), 1))
     assert sink.offsets("team:1") == [3]
 
 
@@ -215,8 +275,8 @@ def test_a_client_that_reads_settled_and_live_events_in_order_ends_with_the_serv
     client, then = Client(), World(begun).feed.view
     client.snapshot(then.team(), then.members(), then.tasks())
     sink = FakeSink()
-    cursor = Cursor(world.feed, Listener(ME, sink, None), len(begun) - 1)
-    world.feed.settle(cursor.position)
+    cursor = Cursor(world.feed, listener_of(ME, sink), len(begun) - 1)
+    world.feed.settle(world.log.held.after("team:1", cursor.position) or [])
     world.feed.place(cursor)
     world.append(*history[before + settled :])
     for message in sink.messages():

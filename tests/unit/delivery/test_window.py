@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import orjson
 import pytest
 from hypothesis import given
@@ -15,7 +17,10 @@ SOURCE = Source("task.created", 2, 15, 1_795_428_000_000)
 Headers = list[tuple[str, bytes | None]]
 
 # Identities that collide often, in records whose offsets have holes (compacted away, transaction markers).
-_records = st.lists(st.tuples(st.integers(1, 4), st.lists(st.integers(0, 3), min_size=1, max_size=2, unique=True)), max_size=40)
+_identities = st.sampled_from([1, 2, 3, -1, 2**63 - 1, -(2**63), 65, 129])
+_records = st.lists(
+    st.tuples(st.integers(1, 3) | st.integers(1, 30), st.lists(_identities, min_size=1, max_size=2, unique=True)), max_size=60
+)
 
 
 def at_offsets(steps: list[tuple[int, list[int]]]) -> list[tuple[int, list[int]]]:
@@ -53,13 +58,26 @@ def test_readers_that_start_at_different_places_decide_alike_once_they_have_read
             assert offset < start + size
 
 
-@given(_records, st.integers(0, 12))
-def test_nothing_is_remembered_of_what_has_left_the_window(steps: list[tuple[int, list[int]]], size: int) -> None:
-    window = DuplicateWindow(size)
-    for offset, names in at_offsets(steps):
-        window.distance(offset, names)
-        assert all(offset - size <= held <= offset for held, _ in window._order)
-        assert len(window._last) <= len(window._order)
+def test_many_identities_are_told_apart_and_none_is_forgotten_too_early() -> None:
+    window = DuplicateWindow(1000)
+    salted = [hash((b"team:1", number)) for number in range(5000)]
+    for offset, identity in enumerate(salted):
+        assert window.distance(offset, [identity]) is None
+    for offset, identity in enumerate(salted[4600:], 5000):
+        assert window.distance(offset, [identity]) == 400
+
+
+def test_what_it_remembers_does_not_grow_with_the_log() -> None:
+    def held_after(windows: int) -> int:
+        window = DuplicateWindow(500)
+        tracemalloc.start()
+        for offset in range(windows * 500):
+            window.distance(offset, [hash((b"team:1", offset)), hash((b"x", offset))])
+        found, _peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return found
+
+    assert held_after(21) < 2 * held_after(3)
 
 
 def test_the_edge_of_the_window_belongs_to_it() -> None:
@@ -77,7 +95,9 @@ def test_a_chain_of_repeats_stays_one_however_long() -> None:
 # --- what makes two records the same
 
 
-def value(event_id: str = "own-1", timestamp: str = "2026-11-23T10:00:00.000000Z", title: str = "x", event_type: str = "task.created") -> bytes:
+def value(
+    event_id: str = "own-1", timestamp: str = "2026-11-23T10:00:00.000000Z", title: str = "x", event_type: str = "task.created"
+) -> bytes:
     return encode(UnifiedEvent("team:42", event_id, event_type, 42, 7, timestamp, {"taskId": 1, "title": title}))
 
 

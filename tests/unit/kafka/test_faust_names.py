@@ -1,4 +1,4 @@
-"""Names of Faust, aiokafka and aiohttp that are nobody's promise, and that we rest on: one test each, so that an upgrade says what it broke."""
+"""Names of Faust, aiokafka and aiohttp that nobody promises, and that we rest on: one test each, so that an upgrade says what broke."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_settings_extra() -> None:
 def test_ensure_producer(app: faust.App) -> None:
     assert parameters(driver.Producer._ensure_producer) == ["self"]
     with pytest.raises(faust.exceptions.NotReady):
-        driver.Transport(app.conf.broker_producer, app).create_producer()._ensure_producer()
+        driver.Producer(driver.Transport(app.conf.broker_producer, app))._ensure_producer()
 
 
 def test_idempotence_is_an_option_of_the_client() -> None:

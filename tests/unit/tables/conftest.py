@@ -43,7 +43,7 @@ class Broker:
         for record in records:
             partition = record.partition or 0
             offset = sum(1 for held in self.held if held.partition == record.partition)
-            found.append(RecordMetadata(CHANGELOG, partition, TP(CHANGELOG, partition), offset, -1, 0, 0))  # type: ignore[arg-type]
+            found.append(RecordMetadata(CHANGELOG, partition, TP(CHANGELOG, partition), offset, -1, 0, 0))
             self.held.append(record)
         return found
 

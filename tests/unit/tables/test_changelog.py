@@ -35,7 +35,7 @@ class Log:
             self.held += self.strange.pop(0)
         first = len(self.held)
         self.held += [(one.key or b"", one.value or b"") for one in records]
-        return [RecordMetadata(CHANGELOG, 0, TP(CHANGELOG, 0), first + n, -1, 0, 0) for n in range(len(records))]  # type: ignore[arg-type]
+        return [RecordMetadata(CHANGELOG, 0, TP(CHANGELOG, 0), first + n, -1, 0, 0) for n in range(len(records))]
 
     def merged(self) -> dict[bytes, bytes]:
         """What recovery makes of it."""
@@ -56,11 +56,11 @@ class Own(Changelog):
     async def _between(self, partition: int, first: int, last: int) -> list[Any]:
         self.reads.append((first, last))
         pairs = enumerate(self.log.held[first : last + 1], first)
-        return [ConsumerRecord(CHANGELOG, 0, offset, 0, 1, key, value, None, 0, 0, ()) for offset, (key, value) in pairs]  # type: ignore[arg-type]
+        return [ConsumerRecord(CHANGELOG, 0, offset, 0, 1, key, value, None, 0, 0, ()) for offset, (key, value) in pairs]
 
 
 async def append(log: Log, changed: dict[str, Row], stored: dict[bytes, bytes] | None = None, applied: int = -1, upto: int = 5) -> Appended:
-    return await Own(log).append(0, upto, changed, {}, (stored or {}).get, applied)
+    return await Own(log).append(0, upto, changed, {}, lambda key: (stored or {}).get(key), applied)
 
 
 def encoded(row: Row) -> bytes:

@@ -26,7 +26,7 @@ OLD, NEW = encode(Row({"seen": ""}, {"name": ("1", "old")})), encode(Row({"chang
 
 
 def record(offset: int, key: bytes | None, value: bytes | None) -> Any:
-    return ConsumerRecord(CHANGELOG, 0, offset, 0, 1, key, value, None, 0, 0, ())  # type: ignore[arg-type]
+    return ConsumerRecord(CHANGELOG, 0, offset, 0, 1, key, value, None, 0, 0, ())
 
 
 def batch(*records: Any, partition: int = 0) -> list[Any]:
@@ -51,7 +51,9 @@ def test_two_values_of_a_row_are_the_newer_of_each_part_whoever_is_first() -> No
     assert merge_values(b"team/1", both, OLD) == both
 
 
-@pytest.mark.parametrize(("ours", "theirs", "expected"), [(b"9", b"10", b"10"), (b"10", b"9", b"10"), (b"-1", b"0", b"0"), (b"7", b"7", b"7")])
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"), [(b"9", b"10", b"10"), (b"10", b"9", b"10"), (b"-1", b"0", b"0"), (b"7", b"7", b"7")]
+)
 def test_the_meta_row_is_the_higher_offset_as_a_number(ours: bytes, theirs: bytes, expected: bytes) -> None:
     assert merge_values(META_KEY, ours, theirs) == expected
 
@@ -148,7 +150,9 @@ async def test_rows_older_than_half_the_life_of_a_tombstone_are_recovered_anew(
 
 # --- scanning
 
-_keys = st.lists(st.sampled_from([b"member/1/1", b"member/1/2", b"member/12/1", b"member/2/1", b"task/1/1", b"task/user:1/1", b"team/1", b"\x00meta"]))
+_keys = st.lists(
+    st.sampled_from([b"member/1/1", b"member/1/2", b"member/12/1", b"member/2/1", b"task/1/1", b"task/user:1/1", b"team/1", b"\x00meta"])
+)
 _places = st.sampled_from([None, b"", b"m", b"member/1/2", b"member/1/2\0", b"member/12", b"task/", b"z"])
 
 

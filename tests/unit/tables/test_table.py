@@ -217,7 +217,9 @@ async def test_people_see_what_is_there_and_no_tombstones(tables: Tables) -> Non
     assert [(found.key, found.value) for found in inspect.page(see, "members", "", "", 10)] == [
         ("4/1", {"teamId": 4, "userId": 1, "role": "owner"})
     ]
-    assert [(found.key, found.value["title"], found.value["teamId"]) for found in inspect.page(see, "tasks", "", "", 10)] == [("4/7", "x", 4)]
+    assert [(found.key, found.value["title"], found.value["teamId"]) for found in inspect.page(see, "tasks", "", "", 10)] == [
+        ("4/7", "x", 4)
+    ]
     assert [inspect.count(see, name, 0) for name in inspect.TABLES] == [1, 1, 1, 0]
     assert inspect.row(see, "teams", "42") is None
     assert inspect.row(see, "members", "4/2") is None
@@ -233,7 +235,9 @@ async def test_personal_tasks_belong_to_no_team(tables: Tables) -> None:
     assert inspect.row(tables.table, "users", "7") == Found("7", {"userId": 7, "username": None, "email": None}, 0)
 
 
-async def test_a_page_is_sorted_over_partitions_begins_behind_a_key_and_is_no_longer_than_asked(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_is_sorted_over_partitions_begins_behind_a_key_and_is_no_longer_than_asked(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(inspect, "PAGE", 2)
     tables.own(0, 1)
     for number in range(1, 13):

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -190,18 +191,16 @@ async def test_the_admin_token_opens_no_socket_and_no_stream() -> None:
     assert problem.value.status == 401
 
 
+@hypothesis_settings(deadline=None)  # a busy machine is not what is tested
 @given(st.text(alphabet=st.characters(max_codepoint=0xDFFF, exclude_characters="\r\n\0"), max_size=60))
 async def test_any_token_is_good_or_401(text: str) -> None:
     assert (await refused(bearer(text))).status == 401
 
 
+@hypothesis_settings(deadline=None)  # a busy machine is not what is tested
 @given(st.text(), st.text(min_size=1))
-def test_secrets_are_compared_whatever_they_hold(given_one: str, secret: str) -> None:
-    try:
-        expected = given_one.encode(errors="surrogateescape") == secret.encode(errors="surrogateescape")
-    except UnicodeEncodeError:
-        expected = False
-    assert same(given_one, secret) is expected
+def test_secrets_are_compared_whatever_they_hold(shown: str, secret: str) -> None:
+    assert same(shown, secret) is (shown == secret)
 
 
 @pytest.fixture
@@ -367,6 +366,7 @@ def test_a_request_has_one_host(hosts: list[str]) -> None:
     assert not names_loopback(hosts)
 
 
+@hypothesis_settings(deadline=None)  # a busy machine is not what is tested
 @given(st.text(max_size=30))
 def test_any_host_is_ours_or_not(host: str) -> None:
     if names_loopback([host]):
@@ -404,7 +404,7 @@ ALLOWED = ("https://app.example.org", "https://*.example.net", "https://*.exampl
         ("*", False),
         ("https://*.example.net", False),
         ("https://example.net", False),
-        ("https://.example.net", True),  # no browser has such an origin
+        ("https://.example.net", False),
         ("https://evilexample.net", False),
         ("https://a.example.net.evil.com", False),
         ("https://a.example.net:9999", False),

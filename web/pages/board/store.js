@@ -27,21 +27,26 @@ export class Store {
     this.epoch = 0;
     this.recent = new Set();
     this.waiting = new Map();
+    /** What the socket told of a team since it opened: true for any event, false once the last was a farewell. */
+    this.heard = new Map();
   }
 
   /** Starts over from snapshots; call it each time the socket has opened. */
   async sync({ expectUser = false } = {}) {
     const epoch = ++this.epoch;
     this.synced = false;
+    this.heard.clear();
     for (const stream of this.streams.values()) stream.buffer = [];
     const user = await this.#persist(() => epoch === this.epoch, () => fetchUser(this.userId), expectUser ? JOIN_MS : 0);
     if (epoch !== this.epoch) return;
     this.#takeUser(user);
-    const teams = new Set((user?.teams ?? []).map((team) => team.teamId));
-    for (const [key, stream] of this.streams) {
-      // What has an event since the socket opened is the user's, even when the list is a moment behind.
-      if (key !== "me" && !teams.has(key) && !stream.buffer?.length) this.#forget(key);
-      else if (key !== "me") teams.add(key);
+    // The list may be older than what the socket has told since it opened: a team joined or left meanwhile.
+    const listed = (user?.teams ?? []).map((team) => team.teamId);
+    const teams = new Set(listed.filter((teamId) => this.heard.get(teamId) !== false));
+    for (const key of [...this.streams.keys()]) {
+      if (key === "me") continue;
+      if (this.heard.get(key)) teams.add(key);
+      else if (!teams.has(key)) this.#forget(key);
     }
     const loads = [...teams].map((teamId) => {
       const stream = this.streams.get(teamId) ?? this.#open(teamId);
@@ -72,7 +77,9 @@ export class Store {
     }
     const key = streamOf(event);
     const stream = this.streams.get(key);
-    if (key !== "me" && isFarewell(event, this.userId)) {
+    const farewell = key !== "me" && isFarewell(event, this.userId);
+    this.heard.set(key, !farewell);
+    if (farewell) {
       if (stream && (stream.buffer || event.position > stream.position)) this.#forget(key);
     } else if (!stream) {
       const fresh = this.#open(key);

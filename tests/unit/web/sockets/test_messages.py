@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.events import MAX_ID
@@ -139,7 +139,20 @@ def test_a_long_task_has_a_part_of_its_own() -> None:
     assert [[one["taskId"] for one in part["tasks"]] for part in parts] == [[1], [2], [3]]
 
 
-def test_a_long_team_is_said_once() -> None:
+def test_a_long_task_at_the_start_is_behind_no_empty_part() -> None:
+    parts = [said(part, "TeamSnapshot") for part in team_snapshot(42, POSITION, TEAM, [], [task(1, "x" * PART_BYTES)])]
+    assert [[one["taskId"] for one in part["tasks"]] for part in parts] == [[1]]
+
+
+@pytest.mark.parametrize("length", [PART_BYTES, PART_BYTES // 8])
+def test_a_long_team_is_said_once(length: int) -> None:
+    team = {**TEAM, "description": "x" * length}
+    parts = [said(part, "TeamSnapshot") for part in team_snapshot(42, POSITION, team, [], [task(1, "x" * (PART_BYTES - 1000))])]
+    assert [part.get("team") for part in parts] == [team, None]
+    assert [part["tasks"] for part in parts] == [[], [task(1, "x" * (PART_BYTES - 1000))]]
+
+
+def test_members_too_go_behind_a_team_that_fills_its_part() -> None:
     team = {**TEAM, "description": "x" * PART_BYTES}
     parts = [said(part, "TeamSnapshot") for part in team_snapshot(42, POSITION, team, [member(7)], [task(1)])]
     assert [part.get("team") for part in parts] == [team, None]
@@ -158,10 +171,19 @@ def test_parts_are_as_full_as_they_can_be() -> None:
     assert all(PART_BYTES - longest_task - 16 <= len(part) <= PART_BYTES for part in parts[:-1])
 
 
+@pytest.mark.parametrize(("count", "max_bytes"), [*((39, max_bytes) for max_bytes in range(800, 860)), (MAX_MEMBERS, 100_000)])
+def test_no_part_is_longer_than_it_may_be(count: int, max_bytes: int) -> None:
+    members, tasks = [member(number) for number in range(1, count + 1)], [task(number) for number in range(1, 20)]
+    parts = team_snapshot(42, POSITION, TEAM, members, tasks, max_bytes=max_bytes)
+    assert len(parts) > 1
+    assert max(map(len, parts)) <= max_bytes
+
+
 IDS = st.integers(1, MAX_ID)
 TASKS = st.dictionaries(IDS, st.text(st.characters(codec="utf-8"), max_size=300) | st.none(), max_size=30)
 
 
+@settings(deadline=None)  # a busy machine is not what is tested
 @given(IDS, st.frozensets(IDS, max_size=30), TASKS, st.text(st.characters(codec="utf-8"), max_size=300), st.integers(300, 2000))
 def test_parts_joined_are_the_whole(team_id: int, users: frozenset[int], titles: dict[int, str | None], name: str, max_bytes: int) -> None:
     team = {**TEAM, "teamId": team_id, "name": name}

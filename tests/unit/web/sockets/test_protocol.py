@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.events import MAX_ID
@@ -350,6 +350,7 @@ def check(found: Command | Fault) -> None:
         assert len(found.reason.encode()) <= 123
 
 
+@settings(deadline=None)  # a busy machine is not what is tested
 @given(st.text(st.characters(exclude_categories=())) | st.binary(), st.booleans())
 def test_no_text_raises(text: str | bytes, authenticated: bool) -> None:
     check(core(authenticated=authenticated).receive(text))
@@ -362,6 +363,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)  # a busy machine is not what is tested
 @given(st.dictionaries(st.sampled_from(["id", "type", "teams", "since", "snapshot", "presence", "token", "x"]), JSON), st.booleans())
 def test_no_object_raises(message: dict[str, Any], authenticated: bool) -> None:
     check(receive(message, authenticated=authenticated))
@@ -397,6 +399,7 @@ def messages(draw: st.DrawFn) -> dict[str, Any]:
     return message
 
 
+@settings(deadline=None)  # a busy machine is not what is tested
 @given(messages())
 def test_the_core_takes_what_the_document_allows_and_nothing_else(message: dict[str, Any]) -> None:
     found = receive(message, authenticated=message["type"] != "auth")
@@ -417,6 +420,7 @@ def as_message(command: Command) -> dict[str, Any]:
     return message
 
 
+@settings(deadline=None)  # a busy machine is not what is tested
 @given(messages())
 def test_a_command_sent_again_is_the_same(message: dict[str, Any]) -> None:
     authenticated = message["type"] != "auth"

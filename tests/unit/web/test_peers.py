@@ -1,0 +1,147 @@
+"""Peers: rows from whoever owns them, and one kind of error when nobody answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer, unused_port
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.rows import Row, encode
+from app.errors import Unavailable
+from tables.seed import Seed
+from web import peers
+from web.peers import Peers, _parse_seed, dump_seed
+
+scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=5)
+ranks = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=5)
+rows = st.builds(
+    Row, st.dictionaries(st.sampled_from(["created", "seen"]), ranks), st.dictionaries(st.text(), st.tuples(ranks, values), max_size=3)
+)
+names = st.builds("{}/{}".format, st.sampled_from(["team", "member/4", "task/4", "task/user:7"]), st.integers(1, 2**53 - 1))
+
+
+@given(
+    st.integers(-1, 2**63 - 1),
+    st.lists(st.tuples(names, rows.map(encode)), max_size=4),
+    st.none() | st.tuples(st.integers(0, 2**63 - 1), st.text("0123456789abcdef", min_size=16, max_size=16)),
+)
+def test_a_seed_that_has_travelled_is_the_same(offset: int, found: list[tuple[str, bytes]], last: tuple[int, str] | None) -> None:
+    seed = Seed(offset, found, *(last or ()))
+    assert _parse_seed(dump_seed(seed)) == seed
+
+
+Answer = Callable[[web.Request], Awaitable[web.Response]]
+
+
+class World:
+    """This worker, which owns partition 0, and another, which owns the rest."""
+
+    def __init__(self) -> None:
+        self.answer: Answer | None = None
+        self.asked: list[tuple[str, dict[str, str], str]] = []
+        self.url = ""
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.asked.append((request.path, dict(request.query), request.headers["Authorization"]))
+        assert self.answer is not None
+        return await self.answer(request)
+
+    def peers(self, owner: str | None = None) -> Peers:
+        table: Any = SimpleNamespace(owned=set)
+        cluster: Any = SimpleNamespace(owner=lambda _partition: self.url if owner is None else owner or None, workers=dict)
+        return Peers(table, "http://127.0.0.1:1", "the-secret", cluster, {"team.events": 8})
+
+    def says(self, body: bytes, status: int = 200) -> None:
+        async def answer(_request: web.Request) -> web.Response:
+            return web.Response(body=body, status=status)
+
+        self.answer = answer
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    made = World()
+    app = web.Application()
+    app.router.add_get("/{any:.*}", made.handle)
+    async with TestServer(app, host="127.0.0.1") as server:
+        made.url = str(server.make_url("")).rstrip("/")
+        yield made
+
+
+async def test_rows_come_from_their_owner_with_the_clusters_secret(world: World) -> None:
+    seed = Seed(7, [("team/4", encode(Row({"seen": ""}, {})))], 5, "00000000000000ab")
+    world.says(dump_seed(seed))
+    asking = world.peers()
+    assert await asking.seed("team:4", 3) == seed
+    assert world.asked == [("/internal/seeds/team:4", {}, "Bearer the-secret")]
+    await asking.close()
+
+
+async def test_candidates_come_from_their_owner_up_to_an_offset(world: World) -> None:
+    world.says(b"[4,42]")
+    asking = world.peers()
+    assert await asking.candidates(7, 99) == [4, 42]
+    assert world.asked == [("/internal/candidates/7", {"upto": "99"}, "Bearer the-secret")]
+    await asking.close()
+
+
+@pytest.mark.parametrize("status", [404, 401, 500, 503])
+async def test_an_owner_that_does_not_answer_with_200_is_out_of_reach(world: World, status: int) -> None:
+    world.says(b"", status)
+    asking = world.peers()
+    with pytest.raises(Unavailable):
+        await asking.seed("team:4", 3)
+    with pytest.raises(Unavailable):
+        await asking.candidates(7, 99)
+    await asking.close()
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"7 -1 \nteam/4", b"\xff"])
+async def test_an_answer_that_is_none_is_out_of_reach_too(world: World, body: bytes) -> None:
+    world.says(body)
+    asking = world.peers()
+    try:
+        with pytest.raises(Unavailable):
+            await asking.candidates(7, 99)
+        if body[:1] != b"7":
+            with pytest.raises(Unavailable):
+                await asking.seed("team:4", 3)
+    finally:
+        await asking.close()
+
+
+async def test_an_owner_that_is_not_there_is_out_of_reach(world: World) -> None:
+    asking = world.peers(f"http://127.0.0.1:{unused_port()}")
+    with pytest.raises(Unavailable):
+        await asking.seed("team:4", 3)
+    await asking.close()
+
+
+async def test_an_owner_that_hangs_is_out_of_reach_within_a_bound(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+
+    async def hang(_request: web.Request) -> web.Response:
+        await asyncio.sleep(0.3)
+        return web.Response()
+
+    world.answer = hang
+    monkeypatch.setattr(peers, "ASK_SECONDS", 0.05)
+    asking = world.peers()
+    with pytest.raises(Unavailable):
+        await asking.seed("team:4", 3)
+    await asking.close()
+
+
+@pytest.mark.parametrize("owner", ["", "http://127.0.0.1:1"])
+async def test_a_partition_that_nobody_else_owns_now_is_out_of_reach_and_we_do_not_ask_ourselves(world: World, owner: str) -> None:
+    asking = world.peers(owner)
+    with pytest.raises(Unavailable):
+        await asking.seed("team:4", 3)
+    assert world.asked == []
