@@ -92,13 +92,13 @@ async def test_a_replica_equals_the_servers_state_after_any_events(worker: Worke
     board = await boards.blank()
     await board.open()
     await board.page.evaluate(REPLICA, ada)
-    await board.page.wait_for_function("window.replica.synced()")
+    await eventually(lambda: board.page.evaluate("window.replica.synced()"), bool)
 
     for number in range(120):
         moment = ago(rng.choice((0, 0, 0, rng.uniform(0, 100))))
         await _something(rng, services, team_id, ada, tasks, people, f"{seed}-{number}", moment)
     last = await services.send("team.updated", team("team.updated", team_id, ada, description="The end"))
-    await _has(board.page, last.event_id)
+    await eventually(lambda: board.page.evaluate("id => window.replica.has(id)", last.event_id), bool)
 
     _, state = await worker.request("GET", f"/api/teams/{team_id}")
     expected = {name: state[name] for name in ("team", "members", "tasks")}
@@ -135,10 +135,6 @@ async def _something(
         if topic == "team.deleted":
             moment = ago(rng.uniform(100, 200))  # older than the team: they stay a member
     await services.send(topic, value | {"timestamp": moment})
-
-
-async def _has(page: Page, event_id: str) -> None:
-    await page.wait_for_function("id => window.replica.has(id)", arg=event_id)
 
 
 async def _replica(page: Page, team_id: int) -> Any:

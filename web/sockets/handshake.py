@@ -22,7 +22,7 @@ from web.sockets.close_codes import REASONS, CloseCode
 from web.sockets.connection import Connection
 from web.sockets.plain import PlainConnection
 from web.sockets.protocol import Protocol
-from web.sockets.rich import RichConnection, Token, TokenRefused
+from web.sockets.rich import Limits, RichConnection, Token, TokenRefused
 
 DELAYED_SECONDS = 5.0
 """So far behind the log, rich clients are told."""
@@ -89,14 +89,12 @@ class Sockets(Service):
                 raise TokenRefused from None
             except KeysUnavailable:
                 raise Unavailable("the key server is out of reach") from None
-            if not seat.take_user(token.user_id):
-                raise TokenRefused
             return token
 
         bucket = command_bucket(context.settings, monotonic())
         protocol = Protocol(context.settings.max_teams_per_subscribe)
         token = None if caller is None else token_of_caller(caller)
-        return RichConnection(context.hub, protocol, token, verify, lambda: bucket.take(monotonic()))
+        return RichConnection(context.hub, protocol, token, verify, Limits(lambda: bucket.take(monotonic()), seat.take_user))
 
     async def _serve(self, request: web.Request, connection: Connection) -> web.StreamResponse:
         self._open.add(connection)

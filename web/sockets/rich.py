@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from time import time
 from typing import Literal
 
@@ -55,12 +56,22 @@ Raises:
 """
 
 
+@dataclass(slots=True, frozen=True)
+class Limits:
+    """What one connection asks before it goes on."""
+
+    command: Callable[[], bool]
+    """Whether one more command may come now."""
+    user: Callable[[int], bool]
+    """Whether a user may have one more connection; counts this one as theirs if so."""
+
+
 class RichConnection(Connection):
     """One client that speaks ``teamcast.v1``."""
 
     subprotocol = "teamcast.v1"
 
-    def __init__(self, hub: Hub, protocol: Protocol, token: Token | None, verify: Verify, allow: Callable[[], bool]) -> None:
+    def __init__(self, hub: Hub, protocol: Protocol, token: Token | None, verify: Verify, limits: Limits) -> None:
         """Begin a conversation.
 
         Args:
@@ -68,14 +79,14 @@ class RichConnection(Connection):
             protocol: The conversation's rules.
             token: Who the handshake said this is; ``None`` when an ``auth`` command is to say so.
             verify: Checks later tokens.
-            allow: Whether one more command may come now.
+            limits: What it may not exceed.
         """
         super().__init__(hub)
         self.sink = self._rich = RichSink(self.drained, self.close)
         self._protocol = protocol
         self._token = token
         self._verify = verify
-        self._allow = allow
+        self._limits = limits
         self._commands: asyncio.Queue[str] = asyncio.Queue(WAITING_COMMANDS)
         self._waiting_bytes = 0
         self._refreshed = asyncio.Event()
@@ -104,7 +115,7 @@ class RichConnection(Connection):
 
     async def text(self, message: str) -> None:
         """Take a command; it is carried out after those before it."""
-        if not self._allow() or self._commands.full() or self._waiting_bytes > WAITING_BYTES:
+        if not self._limits.command() or self._commands.full() or self._waiting_bytes > WAITING_BYTES:
             self._rich.send(messages.error(ErrorCode.LIMIT, "too many commands"))
             self.close(CloseCode.LIMIT)
             return
@@ -156,6 +167,10 @@ class RichConnection(Connection):
         except TokenRefused:
             self._rich.send(messages.reply_error(command.id, ErrorCode.BAD_TOKEN, "the token is not good"))
             self.close(CloseCode.UNAUTHENTICATED)
+            return
+        if not self._limits.user(token.user_id):
+            self._rich.send(messages.reply_error(command.id, ErrorCode.LIMIT, "this user has as many connections as one may have"))
+            self.close(CloseCode.LIMIT)
             return
         await self._welcome(token)
         self._rich.send(messages.reply_ok(command.id))

@@ -149,6 +149,27 @@ test("who left and came back while the list of teams was under way sees the team
   equal([keys(store), ids(store)], [["me", 42], [1]]);
 });
 
+test("what came after a team that was joined during a start is not taken back by an older snapshot", async () => {
+  const { store, server } = made();
+  const done = store.sync();
+  const list = await server.asked("/api/users/7");
+  store.receive(added(12));
+  (await server.asked("/api/teams/42")).answer(snapshot(12, [1]));
+  await until(() => ids(store).length === 1, "the team");
+  list.answer(user(42));
+  await done;
+  store.receive(created(13, 2));
+  equal([ids(store), server.waiting()], [[1, 2], []]);
+});
+
+test("a late deletion that ends this user's membership alone takes the team away", async () => {
+  const { store, server } = await shown([1]);
+  store.receive(event(11, "team.deleted", { teamId: 42 }, { state: { teamId: 42, name: "Made again" } }));
+  (await server.asked("/api/teams/42")).answer({ ...snapshot(11, [2]), members: [{ userId: 8, role: "owner" }] });
+  await until(() => keys(store).length === 1, "without the team");
+  equal(keys(store), ["me"]);
+});
+
 test("a farewell that the snapshot knows to be undone is none", async () => {
   const { store } = await shown();
   store.receive(removed(9));

@@ -60,7 +60,8 @@ class Own(Changelog):
 
 
 async def append(log: Log, changed: dict[str, Row], stored: dict[bytes, bytes] | None = None, applied: int = -1, upto: int = 5) -> Appended:
-    return await Own(log).append(0, upto, changed, {}, lambda key: (stored or {}).get(key), applied)
+    held = stored or {}
+    return await Own(log).append(0, upto, changed, {}, held.get, applied)
 
 
 def encoded(row: Row) -> bytes:
@@ -72,7 +73,7 @@ def encoded(row: Row) -> bytes:
 async def test_a_batch_directly_behind_what_the_store_holds_is_written_once() -> None:
     log = Log()
     changelog = Own(log)
-    appended = await changelog.append(0, 5, {"team/1": OURS}, {"team:1": "5 ab"}, {}.get, -1)
+    appended = await changelog.append(0, 5, {"team/1": OURS}, {"team:1": "5 ab"}, lambda _key: None, -1)
     assert appended == Appended({META_KEY: b"5", b"team/1": encoded(OURS), last_row_key("team:1"): b"5 ab"}, 2)
     assert changelog.reads == []
     assert len(log.held) == 3

@@ -50,7 +50,9 @@ export class Store {
     }
     const loads = [...teams].map((teamId) => {
       const stream = this.streams.get(teamId) ?? this.#open(teamId);
-      return stream.load?.epoch === epoch ? stream.load.done : this.#load(stream, null);
+      if (stream.load?.epoch === epoch) return stream.load.done;
+      // Joined since the socket opened, and here already: an older snapshot must not take back what came after it.
+      return stream.buffer === null ? null : this.#load(stream, null);
     });
     this.observer.columns();
     await Promise.all(loads);
@@ -154,7 +156,10 @@ export class Store {
     const snapshot = await this.#persist(current, () => fetchTeam(stream.key), patient, good);
     if (!current()) return;
     stream.load = null;
-    if (snapshot === null) {
+    // A deletion that came late leaves the team to those who joined after it; the others got it as their last event.
+    const out = from !== null && snapshot?.members && !snapshot.members.some((member) => member.userId === this.userId);
+    if (snapshot === null || out) {
+      this.heard.set(stream.key, false);
       this.#forget(stream.key);
       return;
     }
