@@ -3,9 +3,12 @@ BIN := .venv/bin
 SOURCES := $(wildcard app agents web tables delivery notifications tests scripts)
 # For `make kafka`: one of Kafka's own tools, for example make kafka CMD="kafka-topics --list".
 CMD ?= kafka-topics --list
+# For `make chaos`.
+ROUNDS ?= 20
+SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run worker simulate topics kafka check format lock browser test clean
+.PHONY: help setup run worker simulate topics kafka check format lock browser test chaos clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -47,6 +50,9 @@ browser: setup  # Chromium for the browser suite
 
 test: setup browser ## every suite: unit, Kafka, chaos, browser
 	@$(BIN)/pytest tests
+
+chaos: setup    ## fault rounds, and what they did to every client: make chaos ROUNDS=200 SEED=7
+	@exec $(BIN)/python -m tests.chaos.runner --rounds $(ROUNDS) --seed $(SEED)
 
 clean:          ## remove the virtual environment and all data
 	@if [ -e data/kafka/broker.json ]; then echo "The embedded broker seems to be running: stop make run first (or remove data/kafka/broker.json)." >&2; exit 1; fi

@@ -51,13 +51,15 @@ class Folding:
         for record in records:
             try:
                 unified = parse(record.value, record.headers, record.key)
-                changed |= apply(stored, deltas(unified.event, unified.source))
-                if not unified.event.type.startswith("_"):
-                    newest[unified.event.key] = record
+                says = deltas(unified.event, unified.source)
             except ValueError as error:
                 bad = error if isinstance(error, BadRecord) else BadRecord(Code.WRONG_TYPE, str(error))
                 metrics.DEAD_LETTERS.labels(topic=UNIFIED, code=bad.code.value).inc()
                 dead.append(dead_letter(record, bad, now_ms))
+                continue
+            if not unified.event.type.startswith("_"):
+                newest[unified.event.key] = record
+            changed |= apply(stored, says)
         await self._dead_letters.send(dead)
         lasts = {key: f"{record.offset} {check(self._log_id(), key, record.offset, record.headers)}" for key, record in newest.items()}
         await self._table.write(partition, changed, lasts, records[-1].offset)

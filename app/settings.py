@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         default=8, description="Partitions of the topics that we make. Can never change while the log lives: 32 or more in production."
     )
     replication_factor: Annotated[int, Field(ge=1, le=32)] | None = Field(
-        default=None, description="Copies of each topic that we make. Default 1 on the embedded broker, else 3."
+        default=None, description="Copies of each topic that we make. Default 3, or as many as there are brokers; 1 on the embedded one."
     )
     retention: Seconds = Field(default=7 * 86400.0, description="How long team.events keeps its records.")
     duplicate_window: Annotated[int, Field(ge=0, le=100_000_000)] = Field(

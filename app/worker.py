@@ -27,8 +27,11 @@ class HasSettings(Protocol):
 class Worker(faust.Worker):
     """Faust's worker. Its progress spinner sets the root logger to DEBUG at log level WARN, which costs a fifth of a core."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, app: Any, *args: Any, **kwargs: Any) -> None:
+        settings = cast(HasSettings, app).settings
+        if "log_level" in settings.model_fields_set:  # what the environment says wins over -l
+            kwargs["loglevel"] = settings.log_level
+        super().__init__(app, *args, **kwargs)
         self.spinner = None
 
     def _on_sigterm(self) -> None:

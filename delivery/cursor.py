@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 class Cursor:
     """A listener's place in a feed."""
 
-    __slots__ = ("_away", "_backlog", "_left", "_parts", "_snapshot_due", "feed", "lagging", "listener", "position")
+    __slots__ = ("_away", "_backlog", "_left", "_parts", "_snapshot_after", "feed", "lagging", "listener", "position")
 
-    def __init__(self, feed: Feed, listener: Listener, position: int, backlog: Iterable[Entry] = (), *, snapshot: bool = False) -> None:
+    def __init__(
+        self, feed: Feed, listener: Listener, position: int, backlog: Iterable[Entry] = (), *, snapshot_after: int | None = None
+    ) -> None:
         """Begin behind ``position``.
 
         Args:
@@ -26,7 +28,7 @@ class Cursor:
             listener: Whose place it is.
             position: Offset of the last record that was delivered, or is none of theirs.
             backlog: Records that come first; read from the log, and older than what the ring holds.
-            snapshot: Whether a snapshot comes first.
+            snapshot_after: After how many records a snapshot comes; 0: at once; ``None``: never.
         """
         self.feed = feed
         self.listener = listener
@@ -34,7 +36,7 @@ class Cursor:
         self.lagging = True
         """Whether something waits, so that a new record must not overtake it."""
         self._backlog = deque(backlog)
-        self._snapshot_due = snapshot
+        self._snapshot_after = snapshot_after
         self._parts: deque[bytes] = deque()
         self._away: list[tuple[int, int | None]] = []
         self._left: LeftReason = "removed"
@@ -80,39 +82,48 @@ class Cursor:
         if self.lagging:
             return
         if not self.listener.sink.ready():
-            self.lagging = True
+            self.postpone(entry)
             return
         if self.write(entry):
             self.catch_up()
         elif self.away:
             self._finish()
 
-    def postpone(self) -> None:
+    def postpone(self, entry: Entry) -> None:
         """Leave a new record of the feed for later."""
-        self.lagging = True
+        if not self.lagging:
+            # Everything before it has been delivered, however long ago that was.
+            self.position = entry.offset - 1
+            self.lagging = True
 
     def catch_up(self) -> None:
         """Deliver what waits, as long as the socket takes it."""
-        feed, sink = self.feed, self.listener.sink
+        sink = self.listener.sink
         while self.lagging and sink.ready():
             if self._parts:
                 sink.send(self._parts.popleft())
             elif self._backlog:
                 self.write(self._backlog.popleft())
+            elif self._snapshot_after == 0:
+                self._take_snapshot()
             elif not self._from_ring():
-                if self._snapshot_due:
-                    self._snapshot_due = False
-                    self.position = max(self.position, feed.head)
-                    self._parts.extend(feed.snapshot())
-                else:
+                if self._snapshot_after is None:
                     self.lagging = False
+                else:
+                    self._take_snapshot()
         if not self.lagging and self.away:
             self._finish()
+
+    def _take_snapshot(self) -> None:
+        self._snapshot_after = None
+        if not self.away:  # what they may not see any more is in it
+            self.position = max(self.position, self.feed.head)
+            self._parts.extend(self.feed.snapshot())
 
     def _from_ring(self) -> bool:
         """Deliver some of what the ring holds; whether there was anything to do."""
         feed, sink = self.feed, self.listener.sink
-        entries = feed.ring.after(feed.key, self.position, CATCH_UP_RECORDS)
+        entries = feed.ring.after(feed.key, self.position, self._snapshot_after or CATCH_UP_RECORDS)
         if entries is None:
             self._overflow()
             return self.lagging
@@ -123,6 +134,8 @@ class Cursor:
                 break
             if self.write(entry):
                 break
+            if self._snapshot_after:
+                self._snapshot_after -= 1
         return bool(entries)
 
     def _overflow(self) -> None:
@@ -140,7 +153,7 @@ class Cursor:
         self.position = max(self.position, self.feed.head)
         self._backlog.clear()
         self._parts.clear()
-        self._snapshot_due = True
+        self._snapshot_after = 0
         self.lagging = True
 
     def _finish(self) -> None:

@@ -14,6 +14,10 @@ ENTRY_BYTES = 400
 """What an entry costs beside its value: objects, headers, its places in two lists (measured with tracemalloc)."""
 
 
+MILLIS_DIGITS = 16
+"""No time of a record has so many; Python refuses to read numbers of thousands of digits."""
+
+
 class Entry:
     """A record that is delivered to whoever may see its key. Encoded once, for all of them."""
 
@@ -77,7 +81,7 @@ class Entry:
             state: The task, member or team; ``None`` where there is none. Unused when no state is carried.
         """
         middle = b',"state":' + orjson.dumps(state) if carries_state else b""
-        self._json = self.value[:-1] + b',"position":"' + self.position.encode() + b'"' + middle + b"}"
+        self._json = self.value.rstrip()[:-1] + b',"position":"' + self.position.encode() + b'"' + middle + b"}"
         self._frame = None
 
     @property
@@ -107,11 +111,11 @@ def type_of(value: bytes) -> str:
         if name.isascii() and b"\\" not in name:
             return name.decode()
     try:
-        found = orjson.loads(value)
+        body = orjson.loads(value)
     except ValueError:
         return ""
-    name = found.get("type") if isinstance(found, dict) else None
-    return name if isinstance(name, str) else ""
+    kind = body.get("type") if isinstance(body, dict) else None
+    return kind if isinstance(kind, str) else ""
 
 
 def entry_of(log: str, record: ConsumerRecord[bytes | None, bytes | None]) -> Entry | None:
@@ -120,7 +124,8 @@ def entry_of(log: str, record: ConsumerRecord[bytes | None, bytes | None]) -> En
     if type_of(value).startswith("_"):
         return None
     headers = [(name, found or b"") for name, found in record.headers]
-    source_time = next((int(found) for name, found in headers if name == "source-timestamp" and found.isdigit()), record.timestamp)
+    times = (int(found) for name, found in headers if name == "source-timestamp" and found.isdigit() and len(found) < MILLIS_DIGITS)
+    source_time = next(times, record.timestamp)
     return Entry(log, record.offset, record.key or b"", value, headers, source_time)
 
 

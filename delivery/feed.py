@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from app.domain import positions
 from app.domain.errors import BadRecord
 from app.domain.ranks import CLASSES
 from delivery.cursor import Cursor
@@ -49,6 +50,12 @@ class Feed:
     def last_check(self) -> str:
         """Check value of the newest record of this key, see `app.domain.positions`."""
         return self._last_check if self._last_entry is None else self._last_entry.check
+
+    @property
+    def position(self) -> str:
+        """The position that the view is at: that of the newest record, where the view ends with it; else of a place between records."""
+        last = self.last_check if self.head == self.last_offset else positions.check(self.ring.log, self.key, self.head, ())
+        return positions.compose(self.head, self.ring.log, last)
 
     def fold(self, entry: Entry) -> Change | None:
         """Fold a record, and settle what clients get of it; ``None`` for what is no unified record."""
@@ -103,7 +110,7 @@ class Feed:
             cursor.deliver(entry)
         if len(cursors) > PASS:
             for cursor in cursors[PASS:]:
-                cursor.postpone()
+                cursor.postpone(entry)
             self._go_on(cursors[PASS:])
 
     def _go_on(self, cursors: list[Cursor]) -> None:

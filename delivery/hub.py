@@ -163,7 +163,7 @@ class Hub(Service):
             listener.sink.left(feed.view.team_id or 0, "removed")
             return
         listener.sink.gap(key, "reset")
-        feed.place(Cursor(feed, listener, feed.head, snapshot=True))
+        feed.place(Cursor(feed, listener, feed.head, snapshot_after=0))
 
     # --- listeners
 
@@ -215,15 +215,15 @@ class Hub(Service):
             keys.append(user_key(listener.user_id))
         async with asyncio.TaskGroup() as group:
             for key in keys:
-                group.create_task(self._join_bounded(listener, key))
+                group.create_task(self._join_noted(listener, key))
 
-    async def _join_bounded(self, listener: Listener, key: str) -> None:
-        async with self._slots:
-            await self._join(listener, key, listener.noted[self.partition(key)])
+    async def _join_noted(self, listener: Listener, key: str) -> None:
+        await self._join(listener, key, listener.noted[self.partition(key)])
 
     async def _join(self, listener: Listener, key: str, after: int, *, live: bool = False) -> None:
         try:
-            feed = await self.feed(key)
+            async with self._slots:
+                feed = await self.feed(key)
         except Unavailable:
             listener.sink.unavailable()
             return
@@ -235,13 +235,18 @@ class Hub(Service):
         if listener.closed or (present is not None and not present.away):
             return
         team_id = feed.view.team_id
+        if not self.is_member(listener, feed):
+            return
         entries = feed.ring.after(feed.key, after)
+        if entries is None and listener.sink.takes_snapshots and listener.follows(team_id or 0):
+            listener.sink.gap(feed.key, "overflow")
+            feed.place(Cursor(feed, listener, feed.head, snapshot_after=0))
+            return
         if entries is None:
-            listener.sink.fell_behind()
+            if listener.follows(team_id or 0):
+                listener.sink.fell_behind()
             return
         if team_id is not None:
-            if feed.view.role(listener.user_id) is None:
-                return
             listener.heard.add(team_id)
             if live and present is None:
                 listener.sink.joined(team_id)
@@ -252,7 +257,7 @@ class Hub(Service):
             present.come_back(after)
             return
         feed.settle(entries)
-        feed.place(Cursor(feed, listener, after, snapshot=listener.snapshots))
+        feed.place(Cursor(feed, listener, after, snapshot_after=1 if listener.snapshots else None))
 
     # --- subscribing: from a position, or from now
 
@@ -294,7 +299,7 @@ class Hub(Service):
                 feed.place(Cursor(feed, listener, resumed.after, backlog))
                 return True
             listener.sink.gap(feed.key, gap)
-        feed.place(Cursor(feed, listener, feed.head, snapshot=plan.snapshot or gap is not None))
+        feed.place(Cursor(feed, listener, feed.head, snapshot_after=0 if plan.snapshot or gap is not None else None))
         return True
 
     def _proof(self, listener: Listener, feed: Feed, resumed: Resumed) -> GapReason | None:

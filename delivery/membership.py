@@ -8,6 +8,8 @@ from app.domain.errors import BadRecord
 from app.domain.fold import owner_of
 from delivery.entry import Entry, type_of
 
+_TELLING = frozenset({"team.created", "team.deleted", "team.member_added", "team.member_removed"})
+
 
 def first_position(entries: Sequence[Entry], user_id: int, after: int) -> int:
     """The offset behind which a user, a member at the end of ``entries``, gets every record.
@@ -24,7 +26,7 @@ def first_position(entries: Sequence[Entry], user_id: int, after: int) -> int:
     touched = False
     for entry in entries:
         kind = type_of(entry.value)
-        if not kind.startswith("team.") or kind in ("team.updated", "team.member_role_updated"):
+        if kind not in _TELLING:
             continue
         try:
             event = entry.record.event

@@ -14,14 +14,17 @@ _COMPACT = 512
 class _KeyLog:
     """The entries of one key, oldest first; dropping the oldest costs no move of the others."""
 
-    __slots__ = ("_dropped", "entries")
+    __slots__ = ("_dropped", "complete_from", "entries")
 
-    def __init__(self) -> None:
+    def __init__(self, complete_from: int) -> None:
         self.entries: list[Entry] = []
+        self.complete_from = complete_from
+        """Every record of the key from this offset on is here."""
         self._dropped = 0
 
     def drop_oldest(self) -> bool:
         """Drop one; whether none is left."""
+        self.complete_from = self.entries[self._dropped].offset + 1
         self._dropped += 1
         if self._dropped == len(self.entries):
             return True
@@ -53,7 +56,7 @@ class Ring:
         self._entries.append(entry)
         log = self._keys.get(entry.key)
         if log is None:
-            log = self._keys[entry.key] = _KeyLog()
+            log = self._keys[entry.key] = _KeyLog(self.start)
         log.entries.append(entry)
         self.bytes += entry.size
         while self.bytes > self._budget and len(self._entries) > 1:
@@ -65,7 +68,7 @@ class Ring:
 
     def after(self, key: str, offset: int, limit: int | None = None) -> list[Entry] | None:
         """Records of ``key`` behind ``offset``, oldest first, at most ``limit``; ``None`` when some may be gone."""
-        if offset + 1 < self.start:
-            return None
         log = self._keys.get(key)
+        if offset + 1 < (log.complete_from if log else self.start):
+            return None
         return log.after(offset, limit) if log else []

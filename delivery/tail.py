@@ -186,6 +186,8 @@ class Tail(Service):
             self._check_caught_up()
         for tp in tps:
             consumer.seek(tp, self._partitions[tp.partition].next)
+        self._moved.set()
+        self._moved.clear()
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
         found = await consumer.getmany(timeout_ms=1000, max_records=POLL_RECORDS)

@@ -27,7 +27,7 @@ class DuplicateWindow:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._newer = self._older = _Table(0)
+        self._newer, self._older = _Table(0), _Table(0)
 
     def distance(self, offset: int, identities: Sequence[int]) -> int | None:
         """Note a record; give how many offsets it stands behind the record that it repeats, ``None`` when it repeats none.

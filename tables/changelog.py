@@ -90,10 +90,13 @@ class Changelog:
         for _ in range(REWRITES):
             sent = await self._sender.send([Outgoing(CHANGELOG, key, value, partition=partition) for key, value in unsent.items()])
             first, last = sent[0].offset, sent[-1].offset
+            if any(one.offset < 0 for one in sent):
+                last = -1
             if first == applied + 1 and last - first + 1 == len(sent):
                 return Appended(rows, last)
             unsent = {}
-            for record in await self._between(partition, applied + 1, last):
+            between, last = await self._between(partition, applied + 1, last)
+            for record in between:
                 if record.key is None or record.value is None:
                     continue
                 ours = rows.get(record.key)
@@ -109,8 +112,12 @@ class Changelog:
             unsent = {META_KEY: rows[META_KEY]} | unsent
         raise SendFailed(f"another writer keeps writing to {CHANGELOG}-{partition}")
 
-    async def _between(self, partition: int, first: int, last: int) -> list[Record]:
-        """The changelog's records from ``first`` to ``last``, as far as they have not been compacted away."""
+    async def _between(self, partition: int, first: int, last: int) -> tuple[list[Record], int]:
+        """The changelog's records from ``first`` to ``last``, as far as they have not been compacted away.
+
+        A negative ``last`` is one that the brokers did not tell (they had the batch already, from a try whose answer was
+        lost): then to the end of the changelog, which is given back too.
+        """
         tp = TopicPartition(CHANGELOG, partition)
         consumer = AIOKafkaConsumer(enable_auto_commit=False, auto_offset_reset="earliest", **connection(self._settings))
         found: list[Record] = []
@@ -118,6 +125,8 @@ class Changelog:
             async with asyncio.timeout(READ_SECONDS):
                 await consumer.start()
                 consumer.assign([tp])
+                if last < 0:
+                    last = (await consumer.end_offsets([tp]))[tp] - 1
                 consumer.seek(tp, first)
                 while await consumer.position(tp) <= last:
                     for records in (await consumer.getmany(tp, timeout_ms=1000)).values():
@@ -126,4 +135,4 @@ class Changelog:
             raise SendFailed(f"what another writer put into {CHANGELOG}-{partition} cannot be read: {error!r}") from error
         finally:
             await consumer.stop()
-        return found
+        return found, last

@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 
+import hypothesis
 import pytest
 
 from app.kafka.embedded_broker import EmbeddedKafka
 from tests.ports import free_port
+
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("teamcast", deadline=None)
+hypothesis.settings.load_profile("teamcast")
 
 
 @pytest.fixture(scope="session")

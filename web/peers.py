@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import aiohttp
 import orjson
@@ -50,7 +51,8 @@ class Peers:
         """
         if partition in self._table.owned():
             return seed(self._table, key, partition)
-        return _parse_seed(await self.ask(self._owner(partition), f"/internal/seeds/{key}"))
+        owner = self._owner(partition)
+        return _read(owner, _parse_seed, await self.ask(owner, f"/internal/seeds/{key}"))
 
     async def candidates(self, user_id: int, upto: int) -> list[int]:
         """Teams in which a user may be a member, of all records of their partition up to offset ``upto``.
@@ -61,8 +63,8 @@ class Peers:
         partition = partition_of(user_key(user_id).encode(), self._topics[UNIFIED])
         if partition in self._table.owned():
             return candidates(self._table, user_id, self._topics[UNIFIED], upto)
-        body = await self.ask(self._owner(partition), f"/internal/candidates/{user_id}", upto=str(upto))
-        return list(orjson.loads(body))
+        owner = self._owner(partition)
+        return _read(owner, _parse_ids, await self.ask(owner, f"/internal/candidates/{user_id}", upto=str(upto)))
 
     def _owner(self, partition: int) -> str:
         owner = self._cluster.owner(partition)
@@ -92,6 +94,20 @@ class Peers:
         """Close the connections to other workers."""
         if self._session is not None:
             await self._session.close()
+
+
+Answer = TypeVar("Answer")
+
+
+def _read(worker: str, parse: Callable[[bytes], Answer], body: bytes) -> Answer:
+    try:
+        return parse(body)
+    except (ValueError, TypeError) as error:
+        raise Unavailable(f"worker {worker} answers what cannot be read") from error
+
+
+def _parse_ids(body: bytes) -> list[int]:
+    return [int(one) for one in orjson.loads(body)]
 
 
 def dump_seed(found: Seed) -> bytes:

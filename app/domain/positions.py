@@ -30,7 +30,12 @@ def position(log: str, key: str, offset: int, headers: Sequence[tuple[str, bytes
         offset: The record's offset in its partition.
         headers: The record's headers: where it came from identifies it.
     """
-    return f"{offset:016x}-{log}-{check(log, key, offset, headers)}"
+    return compose(offset, log, check(log, key, offset, headers))
+
+
+def compose(offset: int, log: str, check_value: str) -> str:
+    """The position with these parts."""
+    return f"{offset:016x}-{log}-{check_value}"
 
 
 def check(log: str, key: str, offset: int, headers: Sequence[tuple[str, bytes | None]]) -> str:

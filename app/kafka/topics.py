@@ -105,7 +105,8 @@ async def ensure(settings: Settings) -> dict[str, int]:
         if spec.like_unified and found[spec.name] != found[UNIFIED]:
             raise StartRefused(
                 f"topic {spec.name} has {found[spec.name]} partitions, {UNIFIED} has {found[UNIFIED]}: rows and events of a team must"
-                f" share a partition number. Delete {spec.name} (it is built again from {UNIFIED}) or restore the count"
+                f" share a partition number. Restore the count; or delete {spec.name} and fold the log again from its start:"
+                " `python -m faust -A app offsets --from earliest`"
             )
     return {spec.name: found[spec.name] for spec in specs}
 

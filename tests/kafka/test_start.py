@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.errors import GroupCoordinatorNotAvailableError
+from aiokafka.structs import OffsetAndMetadata
 
 from app.kafka.embedded_broker import EmbeddedKafka
 from tests.kafka import log
@@ -61,6 +63,15 @@ async def refused(worker: Worker, seconds: float = 30) -> str:
     return lines[0]
 
 
+async def offsets_of_the_group(admin: AIOKafkaAdminClient) -> dict[TopicPartition, OffsetAndMetadata] | None:
+    """What the group has committed; None while the broker is still making the topic that it would be in."""
+    try:
+        found: dict[TopicPartition, OffsetAndMetadata] = await admin.list_consumer_group_offsets(GROUP)
+        return found
+    except GroupCoordinatorNotAvailableError:
+        return None
+
+
 async def run(own_broker: EmbeddedKafka, folder: Path, *command: str) -> str:
     """Run another command of the application; return what it printed."""
     program = Worker(own_broker.bootstrap, folder, command=command)
@@ -104,7 +115,7 @@ async def test_an_existing_unified_stream_decides_the_number_of_partitions(
 async def test_a_group_without_offsets_beside_a_log_asks_where_to_start(
     own_broker: EmbeddedKafka, admin: AIOKafkaAdminClient, tmp_path: Path
 ) -> None:
-    await eventually(lambda: admin.list_consumer_group_offsets(GROUP), lambda found: not found)
+    await eventually(lambda: offsets_of_the_group(admin), lambda found: found == {})
     await run(own_broker, tmp_path, "topics")
     team_id, owner = fresh(), fresh()
     value = log.unified_value("a", "team.created", team_id, owner, now(), {"teamId": team_id, "name": "From before"})

@@ -104,9 +104,10 @@ async def test_any_worker_answers_for_any_team_and_user_with_the_same_body(worke
     teams = await teams_everywhere(services, workers, owner)
 
     for path in (*(f"/api/teams/{team_id}" for team_id in teams), f"/api/users/{owner}"):
-        first, second = [await worker.request("GET", path) for worker in workers]
-        assert first == second
-        assert first[0] == 200
+        (status, first), (_, second) = [await worker.request("GET", path) for worker in workers]
+        assert status == 200
+        # Each worker says how far it has read; between two records of a team that may be more than one place.
+        assert first | {"position": None} == second | {"position": None}
 
 
 async def test_any_worker_shows_the_tables_of_both(workers: Pair, services: Services) -> None:

@@ -11,7 +11,7 @@ class CloseCode(IntEnum):
     GOING_AWAY = 1001
     """The worker stops: reconnect with full jitter."""
     UNSUPPORTED_DATA = 1003
-    """A binary message: there are none here."""
+    """A binary message: there are none here. Stop."""
     SLOW_CONSUMER = 4001
     """The client did not read what it was sent: reconnect."""
     NO_PONG = 4004

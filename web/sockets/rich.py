@@ -22,7 +22,6 @@ from web.sockets.connection import HEARTBEAT_SECONDS, Connection
 from web.sockets.messages import ErrorCode
 from web.sockets.protocol import Close, Protocol, Refusal
 from web.sockets.sink import RichSink
-from web.sockets.snapshots import position_of
 
 log = logging.getLogger(__name__)
 
@@ -235,7 +234,7 @@ class RichConnection(Connection):
             return
         if everything:
             listener.everything, listener.snapshots = True, command.snapshot
-        positions = {name_of(plan.key): since.get(plan.key) if plan.leads_on else position_of(plan.feed) for plan in plans}
+        positions = {name_of(plan.key): since.get(plan.key) if plan.leads_on else plan.feed.position for plan in plans}
         self._rich.send(messages.reply_subscribed(command.id, {name: text for name, text in positions.items() if text}, refused))
         for plan in plans:
             self.hub.subscribe(listener, plan)

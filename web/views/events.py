@@ -54,6 +54,8 @@ class Events(View):
             )
         except SendFailed:
             raise unavailable("the log does not take the event now") from None
+        if sent.offset < 0:  # the brokers had it already, from a try whose answer was lost, and do not say where
+            raise unavailable("the event is in the log, but its place is not known; to be sure, send it again with an eventId")
         # aiokafka tells the time of the first record of a batch, where the time is not the broker's.
         timestamp = sent.timestamp if sent.timestamp_type == LOG_APPEND_TIME else now
         event_id = decode(body, (), Source(topic, sent.partition, sent.offset, timestamp)).event.event_id

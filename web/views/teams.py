@@ -5,7 +5,6 @@ from __future__ import annotations
 from aiohttp import web
 
 from app.domain.events import team_key
-from app.domain.positions import position
 from delivery.feed import Feed
 from web.problems import Problem
 from web.views.base import View, answer, id_in_path
@@ -42,7 +41,7 @@ class Team(View):
             {
                 "type": "snapshot",
                 "teamId": id_in_path(team),
-                "position": position(self.context.tail.log_id, feed.key, feed.head, ()),
+                "position": feed.position,
                 "part": 1,
                 "parts": 1,
                 "team": feed.view.team(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from aiohttp import web
 
 from app.domain.events import user_key
-from app.domain.positions import position
 from web.problems import Problem
 from web.views.base import View, answer, id_in_path
 
@@ -32,7 +31,7 @@ class User(View):
                 **(known or {"userId": user_id, "username": None, "email": None}),
                 "teams": teams,
                 "tasks": tasks,
-                "position": position(self.context.tail.log_id, feed.key, feed.head, ()),
+                "position": feed.position,
             }
         )
 

@@ -143,7 +143,7 @@ async def test_a_unified_record_that_does_not_parse_is_a_dead_letter_and_clients
 
     def match(record: ConsumerRecord) -> bool:
         appended = dict(list(record.headers)[-6:])
-        return appended["source-partition"] == b"%d" % partition and appended["source-offset"] == b"%d" % offset
+        return (appended["source-partition"], appended["source-offset"]) == (b"%d" % partition, b"%d" % offset)
 
     [letter] = await log.records(services.bootstrap, "team.events.deadletter", match)
     assert (letter.key, letter.value) == (key.encode(), value)

@@ -122,7 +122,7 @@ def test_nothing_comes_between_a_gap_and_its_snapshot() -> None:
 
 def test_who_was_removed_before_their_snapshot_was_taken_gets_none() -> None:
     world, sink = World(BEGINNING), FakeSink(room=0, rich=True)
-    cursor = Cursor(world.feed, listener_of(OTHER, sink), world.feed.head, snapshot=True)
+    cursor = Cursor(world.feed, listener_of(OTHER, sink), world.feed.head, snapshot_after=0)
     world.feed.place(cursor)
     world.append(record("team.member_removed", 20, userId=OTHER), *tasks(2))
     sink.room = None

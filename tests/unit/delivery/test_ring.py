@@ -27,15 +27,16 @@ class Plain:
     def __init__(self, budget: int, start: int) -> None:
         self.budget, self.start = budget, start
         self.held: list[Entry] = []
+        self.dropped: dict[str, int] = {}
 
     def append(self, one: Entry) -> None:
         self.held.append(one)
         while len(self.held) > 1 and sum(len(held.value) + ENTRY_BYTES for held in self.held) > self.budget:
-            self.start = self.held.pop(0).offset + 1
+            dropped = self.held.pop(0)
+            self.start = dropped.offset + 1
+            self.dropped[dropped.key] = dropped.offset
 
-    def after(self, key: str, offset: int, limit: int | None) -> list[int] | None:
-        if offset + 1 < self.start:
-            return None
+    def after(self, key: str, offset: int, limit: int | None) -> list[int]:
         return [held.offset for held in self.held if held.key == key and held.offset > offset][:limit]
 
 
@@ -51,7 +52,12 @@ def test_a_ring_answers_as_a_plain_list_would(appended: list[tuple[int, str, int
         assert ring.bytes == sum(held.size for held in plain.held)
     for key in ("team:1", "team:2", "user:1", "team:3"):
         for after in range(-1, offset + 2):
-            assert offsets(ring.after(key, after, limit)) == plain.after(key, after, limit)
+            found = offsets(ring.after(key, after, limit))
+            if found is None:
+                assert after + 1 < plain.start, "what is here from an offset on is told"
+            else:
+                assert found == plain.after(key, after, limit)
+                assert plain.dropped.get(key, -1) <= after, "what is gone is never passed over"
     assert set(ring._keys) == {held.key for held in plain.held}
 
 
@@ -77,12 +83,21 @@ def test_what_may_be_gone_is_none_and_what_was_never_there_is_empty() -> None:
     assert ring.after("team:1", 99) == []
 
 
-def test_a_dropped_record_of_one_key_is_a_gap_for_every_key_behind_it() -> None:
+def test_a_dropped_record_is_a_gap_for_its_own_key_alone() -> None:
     ring = Ring(2 * ENTRY_BYTES, 0)
-    for offset, key in enumerate(["team:1", "team:2", "team:2"]):
+    for offset, key in enumerate(["team:1", "team:2", "team:1", "team:2"]):
         ring.append(entry(offset, key))
-    assert ring.after("team:2", -1) is None
-    assert offsets(ring.after("team:2", 0)) == [1, 2]
+    assert ring.after("team:1", -1) is None
+    assert offsets(ring.after("team:1", 0)) == [2]
+    assert offsets(ring.after("team:2", 1)) == [3]
+
+
+def test_of_a_key_that_is_not_here_nothing_is_known_before_the_ring_begins() -> None:
+    ring = Ring(ENTRY_BYTES, 0)
+    for offset in range(3):
+        ring.append(entry(offset, "team:1"))
+    assert ring.after("team:2", 0) is None
+    assert ring.after("team:2", 1) == []
 
 
 def test_a_key_that_is_dropped_record_by_record_answers_right_while_its_list_is_cut() -> None:

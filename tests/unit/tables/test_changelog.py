@@ -53,10 +53,11 @@ class Own(Changelog):
         self.log = log
         self.reads: list[tuple[int, int]] = []
 
-    async def _between(self, partition: int, first: int, last: int) -> list[Any]:
+    async def _between(self, partition: int, first: int, last: int) -> tuple[list[Any], int]:
         self.reads.append((first, last))
+        last = len(self.log.held) - 1 if last < 0 else last
         pairs = enumerate(self.log.held[first : last + 1], first)
-        return [ConsumerRecord(CHANGELOG, 0, offset, 0, 1, key, value, None, 0, 0, ()) for offset, (key, value) in pairs]
+        return [ConsumerRecord(CHANGELOG, 0, offset, 0, 1, key, value, None, 0, 0, ()) for offset, (key, value) in pairs], last
 
 
 async def append(log: Log, changed: dict[str, Row], stored: dict[bytes, bytes] | None = None, applied: int = -1, upto: int = 5) -> Appended:
