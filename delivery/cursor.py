@@ -105,20 +105,25 @@ class Cursor:
             elif self._backlog:
                 self.write(self._backlog.popleft())
             elif self._snapshot_after == 0:
-                self._take_snapshot()
+                if not self._take_snapshot():
+                    return
             elif not self._from_ring():
                 if self._snapshot_after is None:
                     self.lagging = False
-                else:
-                    self._take_snapshot()
+                elif not self._take_snapshot():
+                    return
         if not self.lagging and self.away:
             self._finish()
 
-    def _take_snapshot(self) -> None:
-        self._snapshot_after = None
-        if not self.away:  # what they may not see any more is in it
+    def _take_snapshot(self) -> bool:
+        """Begin to deliver the state as it is; false when it is not all here yet, and the feed will call again."""
+        if not self.away:  # else what they may not see any more is in it
+            if not self.feed.need_tasks():
+                return False
             self.position = max(self.position, self.feed.head)
             self._parts.extend(self.feed.snapshot())
+        self._snapshot_after = None
+        return True
 
     def _from_ring(self) -> bool:
         """Deliver some of what the ring holds; whether there was anything to do."""

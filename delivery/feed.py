@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from app.domain import positions
 from app.domain.errors import BadRecord
@@ -20,12 +20,16 @@ PASS = 500
 
 Encode = Callable[["Feed"], Sequence[bytes]]
 """Encodes a feed's state as it is now, as the messages that are sent."""
+Ask = Callable[["Feed"], None]
+"""Asks for the rows of a feed whose tasks were dropped; they come by `Feed.restored`."""
 
 
 class Feed:
     """Folds each record of its key once, and moves the cursors on."""
 
-    def __init__(self, key: str, partition: int, ring: Ring, seed: Seed, encode: Encode) -> None:
+    def __init__(  # noqa: PLR0917  (made in one place)
+        self, key: str, partition: int, ring: Ring, seed: Seed, encode: Encode, ask: Ask
+    ) -> None:
         """Begin with the rows as they stood at the seed's offset, and fold what the ring holds behind it.
 
         Everything of this key behind the seed's offset must be in the ring.
@@ -43,6 +47,9 @@ class Feed:
         self._encode = encode
         self._snapshot: tuple[int, Sequence[bytes]] | None = None
         self.cursors: dict[Cursor, None] = {}
+        self.waiting = False
+        """Whether the tasks are on their way here, and what comes meanwhile waits in the ring."""
+        self._ask = ask
         for entry in ring.after(key, seed.offset) or ():
             self.fold(entry)
 
@@ -75,6 +82,41 @@ class Feed:
             entry.finish(change.carries_state, change.state)
             entry.resets = change.reset
         return change
+
+    def need_tasks(self) -> bool:
+        """Whether the tasks are here; asks for them if they are not."""
+        if self.view.tasks_known and not self.waiting:
+            return True
+        if not self.waiting:
+            self.waiting = True
+            self._ask(self)
+        return False
+
+    def take(self, entry: Entry) -> Change | None:
+        """Fold and deliver the next record; ``None`` where there is nothing to tell, or it has to wait."""
+        try:
+            if self.waiting or not (self.view.can_fold(entry.record.event) or self.need_tasks()):
+                return None
+        except BadRecord:
+            entry.skipped = True
+        change = self.fold(entry)
+        if change is not None:
+            self.deliver(entry, change)
+        return change
+
+    def restored(self, rows: Iterable[tuple[str, bytes]]) -> list[tuple[Entry, Change]]:
+        """Take the tasks, and go on with what has waited; gives what that did."""
+        self.view.restore(rows)
+        self.waiting = False
+        self._snapshot = None
+        done = []
+        for entry in self.ring.after(self.key, self.head) or ():
+            change = self.take(entry)
+            if change is not None:
+                done.append((entry, change))
+        for cursor in list(self.cursors):
+            cursor.catch_up()
+        return done
 
     def settle(self, entries: Sequence[Entry]) -> None:
         """Settle records that are older than the view.

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from app.errors import Unavailable
-from delivery.feed import Encode, Feed
+from delivery.feed import Ask, Encode, Feed
 from delivery.ring import Ring
 from tables.seed import Seed
 
@@ -20,15 +20,19 @@ SeedOf = Callable[[str], Awaitable[tuple[int, Ring, Seed]]]
 class Feeds:
     """Opens a feed for the first who needs it, and closes it some time after the last."""
 
-    def __init__(self, seed_of: SeedOf, encode: Encode) -> None:
+    def __init__(self, seed_of: SeedOf, encode: Encode, ask: Ask, budget: int) -> None:
         """Know where feeds begin.
 
         Args:
             seed_of: Gives a key's partition, its ring, and a seed that the ring leads on from.
             encode: Encodes a feed's snapshot.
+            ask: Asks for the rows of a feed again.
+            budget: Bytes that the tasks of all feeds may take.
         """
         self._seed_of = seed_of
         self._encode = encode
+        self._ask = ask
+        self._budget = budget
         self._generation = 0
         self._feeds: dict[str, Feed] = {}
         self._opening: dict[str, asyncio.Task[Feed]] = {}
@@ -63,8 +67,9 @@ class Feeds:
         if generation != self._generation:
             raise Unavailable("the log jumped while the rows were on their way")
         # No await from here on: what the ring holds behind the seed is folded before anything new is.
-        feed = self._feeds[key] = Feed(key, partition, ring, seed, self._encode)
+        feed = self._feeds[key] = Feed(key, partition, ring, seed, self._encode, self._ask)
         self.used(feed)
+        self.shrink()
         return feed
 
     def used(self, feed: Feed) -> None:
@@ -79,6 +84,27 @@ class Feeds:
             if feed is None or (since < before and not feed.cursors):
                 del self._used[key]
                 self._feeds.pop(key, None)
+
+    def shrink(self) -> None:
+        """Keep to the budget: close the feeds without listeners that were used longest ago, then drop the tasks of others."""
+        total = sum(feed.view.bytes for feed in self._feeds.values())
+        if total <= self._budget:
+            return
+        oldest = sorted(self._feeds.values(), key=lambda feed: (bool(feed.cursors), self._used.get(feed.key, 0.0)))
+        for feed in oldest[:-1]:  # the newest is what somebody waits for right now
+            if total <= self._budget:
+                break
+            total -= feed.view.bytes
+            if feed.cursors:
+                feed.view.forget_tasks()
+            else:
+                self.close(feed)
+
+    def close(self, feed: Feed) -> None:
+        """Close a feed."""
+        if self._feeds.get(feed.key) is feed:
+            del self._feeds[feed.key]
+            self._used.pop(feed.key, None)
 
     def clear(self) -> None:
         """Forget every feed, and those that are being opened."""

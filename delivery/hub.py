@@ -34,6 +34,7 @@ JOIN_SECONDS = 20.0
 """How long a join waits for a team's owner, and for the tail."""
 RETRY_SECONDS = 0.1
 JOINS_AT_ONCE = 32
+FEEDS_SECONDS = 5.0
 
 
 @dataclass(slots=True, frozen=True)
@@ -87,7 +88,7 @@ class Hub(Service):
         self._reader = LogReader(settings)
         self._listeners: dict[int, dict[Listener, None]] = {}
         self._slots = asyncio.Semaphore(JOINS_AT_ONCE)
-        self.feeds = Feeds(self._seed_of, encode)
+        self.feeds = Feeds(self._seed_of, encode, self._bring_back, settings.view_bytes)
         self.tail: Tail
         """Set once, before anything starts: each needs the other."""
 
@@ -113,11 +114,9 @@ class Hub(Service):
         """Take the next record of the log."""
         feed = self.feeds.get(entry.key)
         if feed is not None:
-            change = feed.fold(entry)
-            if change is not None:
-                feed.deliver(entry, change)
-                if change.joined is not None:
-                    self._joined(change.joined, feed, entry.offset)
+            change = feed.take(entry)
+            if change is not None and change.joined is not None:
+                self._joined(change.joined, feed, entry.offset)
             return
         user_id = self._maybe_joins(entry)
         for listener in self._listeners.get(user_id, ()) if user_id else ():
@@ -223,7 +222,7 @@ class Hub(Service):
     async def _join(self, listener: Listener, key: str, after: int, *, live: bool = False) -> None:
         try:
             async with self._slots:
-                feed = await self.feed(key)
+                feed = await self.whole_feed(key)
         except Unavailable:
             listener.sink.unavailable()
             return
@@ -268,7 +267,7 @@ class Hub(Service):
             Unavailable: The owner or the log stayed out of reach.
         """
         async with self._slots:
-            feed = await self.feed(key)
+            feed = await self.whole_feed(key)
             if not self.is_member(listener, feed):
                 return None
             resumed = None
@@ -292,6 +291,8 @@ class Hub(Service):
         gap: GapReason | None = None
         if resumed is not None:
             gap = resumed.gap or self._proof(listener, feed, resumed)
+            if gap is None and not feed.need_tasks():  # dropped while others were being planned
+                gap = "overflow"
             if gap is None:
                 backlog = list(resumed.backlog)
                 feed.settle(backlog)
@@ -321,6 +322,38 @@ class Hub(Service):
             Unavailable: Its owner, or the tail, stayed out of reach for `JOIN_SECONDS`.
         """
         return await self.feeds.open(key)
+
+    async def whole_feed(self, key: str) -> Feed:
+        """The feed of a key, with its tasks.
+
+        Raises:
+            Unavailable: As `feed`.
+        """
+        deadline = monotonic() + JOIN_SECONDS
+        feed = await self.feed(key)
+        while not feed.need_tasks():
+            if monotonic() > deadline:
+                raise Unavailable(f"the owner of {key} is out of reach")
+            await asyncio.sleep(0.01)
+        return feed
+
+    def _bring_back(self, feed: Feed) -> None:
+        self.add_future(self._restore(feed))
+
+    async def _restore(self, feed: Feed) -> None:
+        """Bring a feed's tasks back."""
+        try:
+            _partition, _ring, seed = await self._seed_of(feed.key)
+        except Unavailable:
+            self.feeds.close(feed)
+            for cursor in list(feed.cursors):
+                cursor.listener.sink.unavailable()
+            return
+        if self.feeds.get(feed.key) is not feed:
+            return
+        for entry, change in feed.restored(seed.rows):
+            if change.joined is not None:
+                self._joined(change.joined, feed, entry.offset)
 
     async def _seed_of(self, key: str) -> tuple[int, Ring, Seed]:
         """A key's partition, its ring, and a seed that the ring leads on from."""
@@ -377,8 +410,9 @@ class Hub(Service):
     @Service.task
     async def _close_idle(self) -> None:
         while not self.should_stop:
-            await self.sleep(15.0)
+            await self.sleep(FEEDS_SECONDS)
             self.feeds.close_idle()
+            self.feeds.shrink()
 
     async def on_stop(self) -> None:
         """Give up what is being read."""

@@ -21,7 +21,7 @@ async def visible_feed(view: View, request: web.Request, team: str) -> Feed:
         Problem: 404 where there is no such team, and for who is no member: the two look alike.
     """
     caller = await view.caller(request)
-    feed = await view.context.hub.feed(team_key(id_in_path(team)))
+    feed = await view.context.hub.whole_feed(team_key(id_in_path(team)))
     if feed.view.team() is None or not (caller.admin or (caller.user_id is not None and feed.view.role(caller.user_id))):
         raise Problem(404, "there is no such team, or it is not yours")
     return feed

@@ -20,8 +20,8 @@ class User(View):
         user_id = id_in_path(user)
         if not caller.admin and caller.user_id != user_id:
             raise Problem(404, "there is no such user, or it is not you")
-        feed = await self.context.hub.feed(user_key(user_id))
         teams = [{"teamId": team_id, "role": role} for team_id, role in await self.context.hub.teams_of(user_id)]
+        feed = await self.context.hub.whole_feed(user_key(user_id))
         # No await from here on: what is told of the user is of one position.
         known, tasks = feed.view.user(), feed.view.tasks()
         if known is None and not tasks and not teams:

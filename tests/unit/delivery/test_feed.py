@@ -27,7 +27,7 @@ class World:
         self.log = Log(ring_bytes)
         for one in before:
             self.log.append(one)
-        self.feed = Feed("team:1", 0, self.log.held, Seed(len(before) - 1, rows_of(before, "team:1")), encoded)
+        self.feed = Feed("team:1", 0, self.log.held, Seed(len(before) - 1, rows_of(before, "team:1")), encoded, lambda _feed: None)
 
     def listener(self, sink: FakeSink, user: int = ME, after: int | None = None) -> Cursor:
         cursor = Cursor(self.feed, listener_of(user, sink), self.feed.head if after is None else after)
@@ -58,7 +58,7 @@ def test_what_the_ring_holds_behind_the_seed_is_folded_when_the_feed_begins() ->
     for one in [*BEGINNING, *tasks(2)]:
         log.append(one)
     log.append_unreadable()
-    feed = Feed("team:1", 0, log.held, Seed(1, rows_of(BEGINNING, "team:1")), encoded)
+    feed = Feed("team:1", 0, log.held, Seed(1, rows_of(BEGINNING, "team:1")), encoded, lambda _feed: None)
     assert feed.head == 4
     assert [task["title"] for task in feed.view.tasks()] == ["1"]
 
@@ -254,7 +254,7 @@ def test_what_is_no_unified_record_and_older_than_the_view_is_passed_over() -> N
         log.append(one)
     log.append_unreadable()
     log.append(tasks(1)[0])
-    feed = Feed("team:1", 0, log.held, Seed(3, rows_of(log.before(4), "team:1")), encoded)
+    feed = Feed("team:1", 0, log.held, Seed(3, rows_of(log.before(4), "team:1")), encoded, lambda _feed: None)
     feed.settle(log.held.after("team:1", 1) or [])
     sink = FakeSink()
     feed.place(Cursor(feed, listener_of(ME, sink), 1))
