@@ -18,6 +18,7 @@ TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".s
 
 def add_pages(application: web.Application) -> None:
     """Add the pages and their files, each by its own route: there is no path to play tricks with."""
+    _add(application, "/favicon.ico", FOLDER / "board" / "icon.svg")
     for folder, address in (("board", "/"),):
         for file in sorted((FOLDER / folder).rglob("*")):
             if file.suffix in TYPES:

@@ -27,6 +27,8 @@ from web.sockets.rich import Limits, RichConnection, Token, TokenRefused
 DELAYED_SECONDS = 5.0
 """So far behind the log, rich clients are told."""
 CAUGHT_UP_SECONDS = 1.0
+MIN_PAUSE_SECONDS = 0.01
+"""A timer a socket would cost more than the good-bye itself."""
 
 
 class Sockets(Service):
@@ -110,14 +112,14 @@ class Sockets(Service):
         """Close every socket with 1001, spread over ``seconds`` so that they do not all come back at once elsewhere."""
         connections = list(self._open)
         random.shuffle(connections)
-        pause = seconds / len(connections) if connections else 0.0
+        pause = seconds / max(1, len(connections) - 1)
         due = 0.0
-        for connection in connections:
-            connection.close(CloseCode.GOING_AWAY)
-            due += pause
-            if due >= 0.01:  # a timer a socket would cost more than the good-bye itself
+        for number, connection in enumerate(connections):
+            due += pause if number else 0.0
+            if due >= MIN_PAUSE_SECONDS:
                 await asyncio.sleep(due)
                 due = 0.0
+            connection.close(CloseCode.GOING_AWAY)
 
     @Service.task
     async def _tell_delays(self) -> None:

@@ -54,24 +54,32 @@ export function place(parent, node, reference) {
   focused?.focus({ preventScroll: true });
 }
 
+/** How long a drawing waits for its frame, in milliseconds: a covered window may get none without being hidden. */
+const FRAME_MS = 250;
+
 /**
- * Calls `flush` once in the next frame, however often it is asked; in a hidden tab, where frames stop, by a timer.
+ * Calls `flush` once in the next frame, however often it is asked; where frames stop, as in a hidden tab, by a timer.
  * `rest()` gives the milliseconds to wait before that frame: in a flood, drawing less often leaves room for the person.
  */
 export function batched(flush, rest) {
   let due = false;
+  let late = null;
   const run = () => {
+    clearTimeout(late);
     if (!due) return;
     due = false;
     flush();
+  };
+  const draw = () => {
+    if (!document.hidden) requestAnimationFrame(run);
+    late = setTimeout(run, FRAME_MS);
   };
   document.addEventListener("visibilitychange", run);
   return () => {
     if (due) return;
     due = true;
-    const pause = rest();
-    if (document.hidden) setTimeout(run, 200);
-    else if (pause > 0) setTimeout(() => (document.hidden ? run() : requestAnimationFrame(run)), pause);
-    else requestAnimationFrame(run);
+    const pause = document.hidden ? 0 : rest();
+    if (pause > 0) setTimeout(draw, pause);
+    else draw();
   };
 }
