@@ -108,7 +108,10 @@ class Teamcast(faust.App):
 
     async def on_first_start(self) -> None:
         """Check what must be right before anything is read, and make what is missing."""
-        await super().on_first_start()
+        try:
+            await super().on_first_start()
+        except OSError as error:
+            refuse(StartRefused(f"DATA_DIR: {self.settings.folder} cannot be used: {error.strerror}"))
         if not self.settings.auth:
             log.warning("authentication is off: anyone on this machine may read and write as anyone")
         try:

@@ -60,16 +60,17 @@ class Feed:
 
     @property
     def position(self) -> str:
-        """The position that the view is at: that of the newest record, where the view ends with it; else of a place between records."""
-        last = self.last_check if self.head == self.last_offset else positions.check(self.ring.log, self.key, self.head, ())
-        return positions.compose(self.head, self.ring.log, last)
+        """The position that the view is at: that of the newest record, the same on every worker; where there is none, of where it was seeded."""
+        if self.last_offset >= 0:
+            return positions.compose(self.last_offset, self.ring.log, self.last_check)
+        return positions.position(self.ring.log, self.key, max(0, self.head), ())
 
     def fold(self, entry: Entry) -> Change | None:
         """Fold a record, and settle what clients get of it; ``None`` for what is no unified record."""
-        self.head = self.last_offset = entry.offset
-        self._last_entry = entry
+        self.head = entry.offset
         try:
             record = entry.record
+            self.last_offset, self._last_entry = entry.offset, entry
             change = self.view.fold(record.event, record.source, entry.offset)
         except ValueError:  # BadRecord is one; the fold agent writes the dead letter
             entry.skipped = True

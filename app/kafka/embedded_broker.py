@@ -229,7 +229,7 @@ class EmbeddedKafka:
     def _format(self, class_path: list[Path]) -> None:
         self._say("Formatting Kafka's storage")
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        arguments = ("format", "--cluster-id", cluster, "--config", str(self._properties), "--ignore-formatted")
+        arguments = ("format", f"--cluster-id={cluster}", "--config", str(self._properties), "--ignore-formatted")
         options = ("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", self._logging_option)
         try:
             result = subprocess.run(  # noqa: S603  (our own command line)

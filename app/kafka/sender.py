@@ -10,6 +10,7 @@ from typing import cast
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
+from faust.exceptions import NotReady
 
 from app.errors import SendFailed
 
@@ -65,5 +66,5 @@ class Sender:
                     for r in records
                 ]
                 return list(await asyncio.gather(*futures))
-        except (KafkaError, TimeoutError) as error:
+        except (KafkaError, NotReady, TimeoutError) as error:
             raise SendFailed(f"{len(records)} records for {records[0].topic}: {error!r}") from error

@@ -94,20 +94,15 @@ async def ensure(settings: Settings) -> dict[str, int]:
     try:
         found = await _partitions(admin)
         specs = catalogue(settings)
+        # Refused before anything is made: a start that cannot be leaves nothing behind.
+        await _check(admin, specs, found)
         await _make(admin, settings, [spec for spec in specs if spec.name not in found], found.get(UNIFIED, settings.partitions))
         found = await _all(admin, specs)
-        await _refuse_compacted(admin)
+        await _check(admin, specs, found)
     except (KafkaError, OSError) as error:
         raise StartRefused(f"the topics could not be made: {error!r}") from None
     finally:
         await admin.close()
-    for spec in specs:
-        if spec.like_unified and found[spec.name] != found[UNIFIED]:
-            raise StartRefused(
-                f"topic {spec.name} has {found[spec.name]} partitions, {UNIFIED} has {found[UNIFIED]}: rows and events of a team must"
-                f" share a partition number. Restore the count; or delete {spec.name} and fold the log again from its start:"
-                " `python -m faust -A app offsets --from earliest`"
-            )
     return {spec.name: found[spec.name] for spec in specs}
 
 
@@ -159,6 +154,19 @@ async def _make(admin: AIOKafkaAdminClient, settings: Settings, specs: list[Spec
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:  # another worker was quicker
             raise StartRefused(f"topic {name} was refused: {rest[0] if rest and rest[0] else error.__name__}")
+
+
+async def _check(admin: AIOKafkaAdminClient, specs: list[Spec], found: dict[str, int]) -> None:
+    if UNIFIED not in found:
+        return
+    for spec in specs:
+        if spec.like_unified and found.get(spec.name, found[UNIFIED]) != found[UNIFIED]:
+            raise StartRefused(
+                f"topic {spec.name} has {found[spec.name]} partitions, {UNIFIED} has {found[UNIFIED]}: rows and events of a team must"
+                f" share a partition number. Restore the count; or delete {spec.name} and fold the log again from its start:"
+                " `python -m faust -A app offsets --from earliest`"
+            )
+    await _refuse_compacted(admin)
 
 
 async def _refuse_compacted(admin: AIOKafkaAdminClient) -> None:

@@ -76,11 +76,6 @@ async def test_a_team_deleted_before_it_was_made_again_keeps_what_is_newer(worke
 
     await services.send("team.deleted", team("team.deleted", team_id, ada) | {"timestamp": ago(30)})
 
-    print("DEBUG", await worker.request("GET", f"/api/teams/{team_id}"))
-    import asyncio
-    await asyncio.sleep(3)
-    print("DEBUG", await worker.request("GET", f"/api/teams/{team_id}"), [r for r in board.requests if "api" in r])
-    print("DEBUG", await board.page.get_by_test_id("feed").inner_text())
     await board.sees("Before the end", count=0)
     await board.sees("After the end")
     await expect(board.column(team_id).get_by_test_id("members-button")).to_contain_text("1 member of")

@@ -51,11 +51,11 @@ async def test_nothing_shifts_while_events_arrive(broker: EmbeddedKafka, boards:
         await board.open(1)
         opened.append(board)
 
-    running = asyncio.create_task(simulate(broker.bootstrap, tmp_path, "--seed", "2", "--rate", "15", "--duration", "8"))
+    running = asyncio.create_task(simulate(broker.bootstrap, tmp_path, "--seed", "2", "--rate", "20", "--duration", "12"))
     try:
         for (name, _, _), board in zip(views, opened, strict=True):
             if name != "board-phone":
-                await expect(board.page.get_by_test_id("feed-row").nth(60)).to_be_attached(timeout=60_000)
+                await expect(board.page.get_by_test_id("feed-row").nth(190)).to_be_attached(timeout=60_000)
             await board.picture(ARTIFACTS / f"{name}.png")
     finally:
         await running

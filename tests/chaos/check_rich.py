@@ -122,7 +122,7 @@ class RichCheck:
         if progress.next is not None:
             if count < progress.next:
                 self._verdict.add("misordered", f"{where} goes back behind @{stream.offsets[progress.next - 1]}")
-            elif not progress.gap:
+            elif progress.based and not progress.gap:  # the first one of a subscription takes the place of what it contains
                 self._missing(stream, progress.next, count)
         progress.next, progress.based, progress.gap = count, True, False
         names = ("user", "tasks") if key.startswith("user:") else ("team", "members", "tasks")
