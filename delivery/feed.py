@@ -60,7 +60,7 @@ class Feed:
 
     @property
     def position(self) -> str:
-        """The position that the view is at: that of the newest record, the same on every worker; where there is none, of where it was seeded."""
+        """The position that the view is at: its newest record's, the same on every worker; without any, that of where it was seeded."""
         if self.last_offset >= 0:
             return positions.compose(self.last_offset, self.ring.log, self.last_check)
         return positions.position(self.ring.log, self.key, max(0, self.head), ())

@@ -31,9 +31,16 @@ async def play(faults: Sequence[Fault], seed: int, workers: int, folder: Path, a
     results = []
     async with Cluster(folder, app=app).running(workers) as cluster:
         for number, fault in enumerate(faults):
-            await cluster.ready()
             result = await run_round(cluster, number, fault, seed, folder)
             results.append(result)
+            try:
+                await cluster.ready()
+            except AssertionError as error:
+                # What an operator would do by now, so that the next round begins with a cluster that works.
+                result.findings.append(f"killed, because it did not become ready: {error}"[:1500])
+                for slot in cluster.live:
+                    slot.kill()
+                await cluster.ready()
             print(json.dumps(result.as_json()), flush=True)
             print(result.human(), flush=True)
             for finding in result.findings[:10]:

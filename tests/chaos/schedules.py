@@ -125,7 +125,7 @@ async def log_made_anew(cluster: Cluster, folder: Path, seed: int = 1) -> tuple[
         The verdict on everything since, and what went on from an old position without a gap (must be nothing).
     """
     result, chance = Result(0, "log_made_anew"), random.Random(seed)
-    world = World(900)
+    world = World(800)
     traffic = Traffic(cluster.bootstrap, world, chance)
     clients = [Client(f"rich-{user}", user, lambda: cluster.url(chance), chance, rich=True, patient=False) for user in world.users[:8]]
     async with aiohttp.ClientSession() as http:
