@@ -49,7 +49,8 @@ browser: setup  # Chromium for the browser suite
 	@scripts/chromium
 
 test: setup browser ## every suite: unit, Kafka, chaos, browser
-	@$(BIN)/pytest tests
+	@# Each in a session of its own: what one leaves running would be a second worker of the next one's group.
+	@for suite in unit kafka chaos browser; do echo "== $$suite"; $(BIN)/pytest -q tests/$$suite || exit $$?; done
 
 chaos: setup    ## fault rounds, and what they did to every client: make chaos ROUNDS=200 SEED=7
 	@exec $(BIN)/python -m tests.chaos.runner --rounds $(ROUNDS) --seed $(SEED)

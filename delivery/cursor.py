@@ -70,11 +70,27 @@ class Cursor:
         self.position = entry.offset
         if self._away and not self._theirs(entry.offset):
             return False
+        sink = self.listener.sink
+        came_back = bool(self._away) and sink.takes_snapshots and self._came_back(entry.offset)
         if not entry.skipped:
-            self.listener.sink.write(entry)
-        if not (entry.resets and self.listener.sink.takes_snapshots):
+            sink.write(entry)
+        if came_back:
+            self._snapshot_after, self.lagging = 0, True
+            return True
+        if not (entry.resets and sink.takes_snapshots):
             return False
         self._begin_anew("reset")
+        return True
+
+    def _came_back(self, offset: int) -> bool:
+        """Whether this is the first record behind a time when they were no member; then they are told of both."""
+        over = [(left, back) for left, back in self._away if back is not None and back < offset]
+        team_id = self.feed.view.team_id
+        if not over or team_id is None:
+            return False
+        self._away = [one for one in self._away if one not in over]
+        self.listener.sink.left(team_id, self._left)
+        self.listener.sink.joined(team_id)
         return True
 
     def deliver(self, entry: Entry) -> None:

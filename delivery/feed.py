@@ -63,7 +63,7 @@ class Feed:
         """The position that the view is at: its newest record's, the same on every worker; without any, that of where it was seeded."""
         if self.last_offset >= 0:
             return positions.compose(self.last_offset, self.ring.log, self.last_check)
-        return positions.position(self.ring.log, self.key, max(0, self.head), ())
+        return positions.position(self.ring.log, self.key, self.head, ())
 
     def fold(self, entry: Entry) -> Change | None:
         """Fold a record, and settle what clients get of it; ``None`` for what is no unified record."""
@@ -130,7 +130,7 @@ class Feed:
                 continue
             try:
                 event = entry.record.event
-                entry.finish(event.type in CLASSES and event.type != "user.created", self.view.state_of(event))
+                entry.finish(event.type in CLASSES, self.view.state_of(event))
             except BadRecord:
                 entry.skipped = True
 

@@ -145,10 +145,11 @@ class View:
         for name, row in rows.items():
             self._put(name, row)
         after = self.state_of(event)
-        carries = event.type != "user.created" and states.effect(event, before, after)
+        carries = states.effect(event, before, after)
         joined = next((user_id for user_id in affected if roles[user_id] is None and self.role(user_id) is not None), None)
         left = tuple(user_id for user_id in affected if roles[user_id] is not None and self.role(user_id) is None)
-        return Change(carries, after, joined, left, bool(rows), self._resets(event, carries, roles, deleted_before, after))
+        changed = before != after or joined is not None or bool(left)
+        return Change(carries, after, joined, left, changed, self._resets(event, carries, roles, deleted_before, after))
 
     def _affected(self, event: UnifiedEvent) -> list[int]:
         """Whose membership the event may change."""

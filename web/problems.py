@@ -56,6 +56,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
             raise
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         return Problem(error.status, _SAID.get(error.status, error.reason), headers=headers).response()
+    except ConnectionError:
+        raise  # the client went away; there is nobody to answer
     except Exception:
         log.exception("%s %s failed", request.method, request.rel_url.raw_path)
         return Problem(500, "this is a fault of the server; its log tells more").response()

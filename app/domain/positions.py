@@ -22,12 +22,14 @@ class Position:
 
 
 def position(log: str, key: str, offset: int, headers: Sequence[tuple[str, bytes | None]]) -> str:
-    """The position of a record: ``<offset>-<log>-<check>``, each 16 hex digits.
+    """The position of a record: ``<offset + 1>-<log>-<check>``, each 16 hex digits.
+
+    One more than the offset, so that the place before the first record has a position too.
 
     Args:
         log: The log's id, 16 hex digits.
         key: ``team:<id>`` or ``user:<id>``.
-        offset: The record's offset in its partition.
+        offset: The record's offset in its partition; -1: the place before the first.
         headers: The record's headers: where it came from identifies it.
     """
     return compose(offset, log, check(log, key, offset, headers))
@@ -35,7 +37,7 @@ def position(log: str, key: str, offset: int, headers: Sequence[tuple[str, bytes
 
 def compose(offset: int, log: str, check_value: str) -> str:
     """The position with these parts."""
-    return f"{offset:016x}-{log}-{check_value}"
+    return f"{offset + 1:016x}-{log}-{check_value}"
 
 
 def check(log: str, key: str, offset: int, headers: Sequence[tuple[str, bytes | None]]) -> str:
@@ -50,4 +52,4 @@ def check(log: str, key: str, offset: int, headers: Sequence[tuple[str, bytes | 
 def parse(text: str) -> Position | None:
     """Take a position apart; ``None`` for what is no position."""
     found = _FORM.fullmatch(text)
-    return Position(int(found[1], 16), found[2], found[3]) if found else None
+    return Position(int(found[1], 16) - 1, found[2], found[3]) if found else None

@@ -9,7 +9,7 @@ import orjson
 from app.domain.events import UnifiedEvent
 from app.domain.fold import DEFAULT_ROLE, OWNER_ROLE
 from app.domain.ranks import timestamp_of
-from app.domain.rows import TASK_FIELDS, TEAM_FIELDS, Row
+from app.domain.rows import TASK_FIELDS, TEAM_FIELDS, USER_FIELDS, Row
 
 State = dict[str, Any]
 """One task, member, team or user, as in a snapshot."""
@@ -107,6 +107,10 @@ def apply_data(event_type: str, before: State | None, data: dict[str, Any], time
         after.update((name, value) for name, value in data.items() if name not in _IDENTITY)
         if verb == "created":
             after["createdAt"] = timestamp
+    elif kind == "user":
+        after = dict(before) if before else {"userId": data["userId"], **dict.fromkeys(USER_FIELDS)}
+        after.update((name, data[name]) for name in USER_FIELDS if name in data)
+        return after
     elif verb.startswith("member_"):
         return {"userId": data["userId"], "role": data.get("role", DEFAULT_ROLE)}
     else:
@@ -137,14 +141,14 @@ def effect(event: UnifiedEvent, before: State | None, after: State | None) -> bo
 def created_resets(carries_state: bool, owner_before: str | None, owner_after: str | None) -> bool:
     """Whether a ``team.created`` changed members in a way that clients cannot know.
 
-    Its data makes the owner a member; its ``state`` is the team alone.
+    Its data makes the owner a member; its ``state`` is the team alone, and beside it some clients apply the data's owner and some do not.
 
     Args:
         carries_state: what ``effect`` said of the team.
         owner_before: ``member_role`` of ``fold.owner_of(event)`` before it was folded.
         owner_after: the same, afterwards.
     """
-    return owner_before != owner_after if carries_state else owner_after != OWNER_ROLE
+    return owner_after != OWNER_ROLE or (carries_state and owner_before != owner_after)
 
 
 def deleted_resets(deleted_before: str | None, deleted_after: str | None, after: State | None) -> bool:

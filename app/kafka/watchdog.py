@@ -16,6 +16,8 @@ from app.settings import Settings
 CHECK_SECONDS = 5.0
 STUCK_SECONDS = 60.0
 """No record is worked on for so long, and no commit waits for so long, while the brokers answer."""
+BUSY_SECONDS = 300.0
+"""A rebalance, with the recovery of its tables, takes no longer: a million rows are recovered in less than a minute."""
 EXIT_CODE = 70
 """EX_SOFTWARE of sysexits.h: the supervisor starts the worker again."""
 
@@ -37,6 +39,7 @@ class Watchdog(Service):
         self._consumer = consumer
         self._busy = busy
         self._seen: dict[str, tuple[object, float]] = {}
+        self._busy_since: float | None = None
 
     @Service.task
     async def _watch(self) -> None:
@@ -44,10 +47,13 @@ class Watchdog(Service):
             await self.sleep(CHECK_SECONDS)
             if self._busy():
                 self._seen.clear()
-                continue
-            stuck = self.stuck(self._consumer().waiting(), monotonic())
+                self._busy_since = self._busy_since or monotonic()
+                stuck = "a rebalance" if monotonic() - self._busy_since > BUSY_SECONDS else None
+            else:
+                self._busy_since = None
+                stuck = self.stuck(self._consumer().waiting(), monotonic())
             if stuck and await reachable(self._settings) and not self.should_stop:
-                self.log.critical("%s has not moved for %s s while the brokers answer: leaving, to be started again", stuck, STUCK_SECONDS)
+                self.log.critical("%s does not move although the brokers answer: leaving, to be started again", stuck)
                 os._exit(EXIT_CODE)
 
     def stuck(self, waiting: dict[str, object], now: float) -> str | None:

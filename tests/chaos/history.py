@@ -91,4 +91,4 @@ def key_of(event: Message) -> str:
 
 def offset_of(position: str) -> int:
     """The offset that a position names; its first 16 hex digits. Every event's is checked against the log."""
-    return int(position[:16], 16)
+    return int(position[:16], 16) - 1

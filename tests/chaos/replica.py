@@ -56,7 +56,8 @@ class Copy:
             state = message["state"] if carries else self._task(verb, data, message["timestamp"])
             _put(self.tasks, data["taskId"], state)
         elif kind == "user":
-            self.subject = {"userId": data["userId"], **{name: data.get(name) for name in ("username", "email")}}
+            given = {"userId": data["userId"], **{name: data.get(name) for name in ("username", "email")}}
+            self.subject = message["state"] if carries else given
         elif verb.startswith("member_"):
             state = message["state"] if carries else None
             if not carries and verb != "member_removed":

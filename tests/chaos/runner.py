@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import random
 import sys
 import tempfile
@@ -73,6 +74,7 @@ def main() -> int:
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="teamcast-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
     print(f"logs and evidence in {folder}", flush=True)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # its complaints about a broker that is meant to be gone
     faults = schedule(arguments.rounds, arguments.seed, [BY_NAME[name] for name in arguments.fault] if arguments.fault else FAULTS)
     results = asyncio.run(play(faults, arguments.seed, arguments.workers, folder))
     print(table(results))

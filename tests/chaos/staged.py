@@ -97,7 +97,7 @@ def message_of(stream: Stream, index: int) -> Message:
 
 def position_of(offset: int) -> str:
     """A position like the service's."""
-    return f"{offset:016x}-{'0' * 16}-{'0' * 16}"
+    return f"{offset + 1:016x}-{'0' * 16}-{'0' * 16}"
 
 
 def snapshot_of(stream: Stream, count: int) -> Message:

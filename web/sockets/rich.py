@@ -206,7 +206,6 @@ class RichConnection(Connection):
         if listener is None:
             raise AssertionError("a command is carried out before anybody is authenticated")
         since = {key_of(name, listener.user_id): position for name, position in command.since.items()}
-        asked: set[str] = set()
         plans: list[Plan] = []
         refused: set[int] = set()
         everything = command.teams is ALL
@@ -218,11 +217,12 @@ class RichConnection(Connection):
         if command.me:
             keys.add(user_key(listener.user_id))
         while keys:
-            asked |= keys
+            listener.heard.clear()
             found = await asyncio.gather(*(self.hub.plan(listener, key, since.get(key), snapshot=command.snapshot) for key in sorted(keys)))
             plans += [plan for plan in found if plan is not None]
-            # Teams that came while we were asking: with "all" they are ours too, and nothing of them may fall between.
-            keys = {team_key(team_id) for team_id in listener.heard} - asked if everything else set()
+            # Teams that came while we were asking, maybe a moment after we were told that they are none of ours: with "all"
+            # they are, and nothing of them may fall between.
+            keys = {team_key(team_id) for team_id in listener.heard} - {plan.key for plan in plans} if everything else set()
         # No await from here on: who is a member now is one when the reply is written.
         plans = [plan for plan in plans if self.hub.is_member(listener, plan.feed)]
         granted = {plan.key for plan in plans}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 import faust
 from aiokafka.structs import ConsumerRecord
@@ -25,13 +25,17 @@ class BatchMessage(ConsumerMessage):
     """
 
     handled: bool = False
+    done: bool = False
+    """Acknowledged, and of the position that was the present one then."""
+    epoch: int = 0
+    """How often positions had been set when it was fetched."""
 
     @classmethod
-    def of(cls, tp: TP, records: list[Record], generation_id: int) -> BatchMessage:
+    def of(cls, tp: TP, records: list[Record], generation_id: int, epoch: int) -> BatchMessage:
         """Wrap records of one partition, in offset order, not empty."""
         last = records[-1]
         seconds = last.timestamp / 1000.0 if last.timestamp is not None else 0.0
-        return cls(
+        message = cls(
             tp.topic,
             tp.partition,
             last.offset,
@@ -46,6 +50,8 @@ class BatchMessage(ConsumerMessage):
             tp,
             generation_id=generation_id,
         )
+        message.epoch = epoch
+        return message
 
 
 class BatchSchema(faust.Schema[Any, Any]):
@@ -59,6 +65,16 @@ class BatchSchema(faust.Schema[Any, Any]):
             return cast(EventT[Any], create_event(None, message.value, None, message))
 
         return decode
+
+
+class Positioned(Protocol):
+    """What `batches` asks of the consumer."""
+
+    def is_current(self, message: Message) -> bool:
+        """Whether a batch is of the present assignment and position."""
+
+    def track_message(self, message: Message) -> None:
+        """Note that an agent has begun with a batch."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -89,11 +105,17 @@ async def batches(stream: StreamT[Any], records: int = 4000) -> AsyncIterator[Ba
     """
     stream = cast(Stream[Any], stream).noack()
     queue = cast(ChannelT[Any], stream.channel).queue
-    taken: list[EventT[Any]] = []
-    count = 0
+    consumer = cast(Positioned, stream.app.consumer)
     async for event in stream.events():
-        taken.append(event)
-        count += len(cast("list[Record]", event.value))
-        if count >= records or queue.empty():
+        taken = [event] if consumer.is_current(event.message) else []
+        count = sum(len(cast("list[Record]", one.value)) for one in taken)
+        # Taken at once: while something is awaited a rebalance may empty the queue, and nobody would come back for these.
+        while count < records and not queue.empty():
+            more: EventT[Any] = queue.get_nowait()
+            if consumer.is_current(more.message):
+                more.message.tracked = True
+                consumer.track_message(more.message)
+                taken.append(more)
+                count += len(cast("list[Record]", more.value))
+        if taken:
             yield Batch(taken)
-            taken, count = [], 0

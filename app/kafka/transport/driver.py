@@ -4,30 +4,76 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import suppress
-from typing import Any, ClassVar
+from collections.abc import AsyncIterator, Iterator, Mapping
+from time import monotonic
+from typing import Any, ClassVar, cast
 
 import aiokafka
-from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as faust_driver
 from faust.types import TP, Message
+from mode.utils.futures import notify
 
 from app.kafka.transport.batches import BATCH_RECORDS, BatchMessage
 
 FETCH_WAIT_MS = 100
 """How long the broker holds an empty fetch; Faust has 1,500, which a rebalance then waits for."""
+POLL_SECONDS = 0.25
+"""How long a fetch that finds nothing holds up a rebalance; Faust has 1 s."""
 WAIT_EMPTY_SECONDS = 2.0
 """Bound on waiting for agents when partitions go or the worker stops; what is late is read again by the next owner."""
 
 
+class Fetched(dict[Any, Any]):
+    """Fetched records by partition, and how often positions had been set before they were fetched."""
+
+    epoch = 0
+
+
 class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread with a short fetch wait."""
+    """Faust's consumer thread with a short fetch wait, in which fetching and going back to what is committed never overlap."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.epoch = 0
+        """How often positions were set to what is committed. Records fetched before the last time are fetched again."""
+        self._turn: asyncio.Lock | None = None
+
+    def _in_turn(self) -> asyncio.Lock:
+        if self._turn is None:  # made in the thread that it is used in
+            self._turn = asyncio.Lock()
+        return self._turn
 
     def _create_worker_consumer(self, transport: faust_driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Fetched:
+        async with self._in_turn():
+            fetched = Fetched(await super()._fetch_records(*args, **kwargs))
+            fetched.epoch = self.epoch
+        return fetched
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Go to the committed offset of every partition but the changelogs', and to the log's start where there is none."""
+        return cast("Mapping[TP, int]", await self.call_thread(self._seek_to_committed))
+
+    async def _seek_to_committed(self) -> dict[TP, int]:
+        consumer = self._ensure_consumer()
+        changelogs = self.app.tables.changelog_topics
+        committed: dict[TP, int] = {}
+        async with self._in_turn():
+            tps = [tp for tp in consumer.assignment() if tp.topic not in changelogs]
+            for tp in tps:
+                offset = await consumer.committed(tp)
+                if offset is not None:
+                    committed[TP(tp.topic, tp.partition)] = offset
+                    consumer.seek(tp, offset)  # offset 0 too, which aiokafka's own leaves out
+            fresh = [tp for tp in tps if TP(tp.topic, tp.partition) not in committed]
+            if fresh:
+                await consumer.seek_to_beginning(*fresh)
+            self.epoch += 1
+        return committed
 
 
 class Consumer(faust_driver.Consumer):
@@ -38,106 +84,118 @@ class Consumer(faust_driver.Consumer):
     is what may be committed.
     """
 
+    _thread: ConsumerThread
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._delivered: defaultdict[TP, deque[int]] = defaultdict(deque)
+        self._delivered: defaultdict[TP, deque[BatchMessage]] = defaultdict(deque)
         self._begun_at: dict[TP, int] = {}
+        self._positioned = False
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
+    def is_current(self, message: Message) -> bool:
+        """Whether a batch is of the present assignment and position; another one is read again, and counts for nothing."""
+        current: bool = message.generation_id == self.app.consumer_generation_id and getattr(message, "epoch", -1) == self._thread.epoch
+        return current
+
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109  (Faust's signature)
         """Fetch, and yield batches of at most ``BATCH_RECORDS`` records, partitions in turn."""
-        records, active = await self._wait_next_records(timeout)
+        records, active = await self._wait_next_records(min(timeout, POLL_SECONDS))
         generation = self.app.consumer_generation_id
         if records is None or self.should_stop:
             return
-        if not self.flow_active:
-            # A rebalance is under way, and recovery seeks once it is over; what was fetched meanwhile is fetched again.
-            with suppress(IllegalStateError):
-                await self.perform_seek()
-            return
+        epoch = getattr(records, "epoch", self._thread.epoch)
+        acked = self.app.topics.acks_enabled_for
         waiting = {self._ensure_tp(tp): deque(found) for tp, found in records.items()}
         while waiting:
             for tp in list(waiting):
                 if not self.flow_active or self.app.consumer_generation_id != generation:
-                    return
+                    return  # a rebalance is under way; once it is over, positions are set anew
                 rest = waiting[tp]
                 chunk = [rest.popleft() for _ in range(min(BATCH_RECORDS, len(rest)))]
                 if not rest:
                     del waiting[tp]
-                if chunk and (active is None or tp in active or tp in self._buffered_partitions):
-                    if self.app.topics.acks_enabled_for(tp.topic):  # a changelog has no acknowledgements
-                        self._delivered[tp].append(chunk[-1].offset)
-                    yield tp, BatchMessage.of(tp, chunk, generation)
+                if not chunk or not (active is None or tp in active or tp in self._buffered_partitions):
+                    continue
+                message = BatchMessage.of(tp, chunk, generation, epoch)
+                if acked(tp.topic):  # a changelog has no acknowledgements, and is read from where recovery says
+                    if not self._positioned or epoch != self._thread.epoch:
+                        continue  # fetched from where the partition stood before; it is fetched again from what is committed
+                    self._delivered[tp].append(message)
+                yield tp, message
 
     @staticmethod
     def _ensure_tp(tp: Any) -> TP:
         return tp if isinstance(tp, TP) else TP(tp.topic, tp.partition)
 
     def ack(self, message: Message) -> bool:
-        """Count an acknowledgement, if it is an agent's own and of the present assignment."""
-        if not getattr(message, "handled", False) or message.generation_id != self.app.consumer_generation_id:
-            message.acked = True
-            self._unacked_messages.discard(message)
+        """Count an acknowledgement, if it is an agent's own and of the present position."""
+        if message.acked:
             return False
-        return bool(super().ack(message))
+        message.acked = True
+        self._unacked_messages.discard(message)
+        notify(self._waiting_for_ack)
+        if not isinstance(message, BatchMessage) or not message.handled or not self.is_current(message):
+            return False
+        message.done = True
+        self._n_acked += 1
+        return True
 
     def _new_offset(self, tp: TP) -> int | None:
-        delivered, acked = self._delivered[tp], self._acked_index[tp]
-        last = None
-        while delivered and delivered[0] in acked:
-            last = delivered.popleft()
-            acked.discard(last)
-        self._acked[tp].clear()
+        delivered, last = self._delivered[tp], None
+        while delivered and delivered[0].done:
+            last = delivered.popleft().offset
         return None if last is None else last + 1
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
-        return iter([tp for tp, acked in self._acked_index.items() if acked and (topics is None or tp in topics or tp.topic in topics)])
+        pending = [tp for tp, delivered in self._delivered.items() if delivered and delivered[0].done]
+        return iter([tp for tp in pending if topics is None or tp in topics or tp.topic in topics])
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Nothing: a batch steps over many offsets, and none of them may count as acknowledged."""
 
-    def _forget_delivered(self, tps: Iterable[TP] | None = None) -> None:
-        for tp in list(self._delivered) if tps is None else tps:
-            self._delivered.pop(tp, None)
-            self._acked_index.pop(tp, None)
-            self._acked.pop(tp, None)
-
     async def perform_seek(self) -> None:
         """Go back to what is committed: what was delivered since comes again."""
-        self._forget_delivered()
+        self._positioned = False
+        self._delivered.clear()
         await super().perform_seek()
-
-    async def seek(self, partition: TP, offset: int) -> None:
-        """Go to an offset."""
-        self._forget_delivered([partition])
-        await super().seek(partition, offset)
-
-    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Forget what was delivered of partitions that are another worker's now."""
-        await super().on_partitions_revoked(revoked)
-        self._forget_delivered(revoked)
-
-    async def wait_empty(self) -> None:
-        """Wait for the agents to finish what they began, within a bound; then commit."""
-        try:
-            await asyncio.wait_for(super().wait_empty(), WAIT_EMPTY_SECONDS)
-        except TimeoutError:
-            self.log.warning("agents still busy after %s s: what they do is done again by the next owner", WAIT_EMPTY_SECONDS)
+        self._delivered.clear()
+        self._positioned = True
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Go to what is committed, and remember where that was: Faust takes offset 0 for none."""
-        committed = await super().seek_to_committed()
-        self._begun_at = {self._ensure_tp(tp): offset for tp, offset in committed.items() if offset is not None}
-        return committed
+        self._begun_at = dict(await super().seek_to_committed())
+        return self._begun_at
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Wait for the agents, then forget: positions are set anew before anything more is yielded."""
+        await super().on_partitions_revoked(revoked)
+        self._positioned = False
+        self._delivered.clear()
+
+    async def wait_empty(self) -> None:
+        """Wait for the agents to finish what they began, within a bound; then commit, within another.
+
+        Faust's own can neither be bounded nor cancelled: it takes a cancellation for an acknowledgement, and waits on.
+        """
+        deadline = monotonic() + WAIT_EMPTY_SECONDS
+        while self._unacked_messages and monotonic() < deadline:
+            await asyncio.sleep(0.02)
+            self._clean_unacked_messages()
+        if self._unacked_messages:
+            self.log.warning("agents still busy after %s s: what they do is done again by the next owner", WAIT_EMPTY_SECONDS)
+        commit = asyncio.ensure_future(self.commit_and_end_transactions())
+        if not (await asyncio.wait({commit}, timeout=WAIT_EMPTY_SECONDS))[0]:
+            self.log.warning("no commit within %s s: what was done since the last one is done again", WAIT_EMPTY_SECONDS)
 
     def waiting(self) -> dict[str, object]:
         """What has work to do, and where it stands: batches delivered and not committed, partitions with records not read."""
         found: dict[str, object] = {}
         for tp, delivered in list(self._delivered.items()):
             if delivered:
-                found[f"the commit of {tp.topic}-{tp.partition}"] = delivered[0]
+                found[f"the commit of {tp.topic}-{tp.partition}"] = delivered[0].offset
         for tp in self.assignment():
             read, end = self._read_offset.get(tp), self.highwater(tp)
             if self.app.topics.acks_enabled_for(tp.topic) and end is not None and read is not None and end > read + 1:

@@ -13,8 +13,8 @@ ME, OTHER = 1, 2
 BEGINNING = [record("team.created", 1, ownerId=ME), record("team.member_added", 2, userId=OTHER, role="member")]
 
 
-def task(second: int, number: int = 1, **data: str) -> Record:
-    return record("task.updated", second, offset=second, taskId=number, creatorId=ME, **(data or {"title": str(second)}))
+def task(second: int, number: int = 1, title: str | None = None) -> Record:
+    return record("task.updated", second, offset=second, taskId=number, creatorId=ME, title=title or str(second))
 
 
 async def test_a_task_event_waits_for_the_tasks_and_is_delivered_once_with_what_follows(world: World) -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from app.kafka.transport import driver
 from app.kafka.transport.batches import BATCH_RECORDS, Batch, BatchMessage, BatchSchema, Record, batches
-from app.kafka.transport.driver import Consumer, Transport
+from app.kafka.transport.driver import Consumer, ConsumerThread, Fetched, Transport
 
 A, B, LOG = TP("source", 0), TP("source", 1), TP("changelog", 0)
 
@@ -42,21 +42,46 @@ async def app(tmp_path: Path) -> faust.App:
 
 
 @pytest.fixture
-async def consumer(app: faust.App) -> AsyncIterator[Consumer]:
+async def assigned(app: faust.App) -> AsyncIterator[Consumer]:
+    """A consumer that has partitions, and has not gone to what is committed yet."""
+
     async def nothing(*_args: Any) -> None:
         """Not called."""
 
     transport = Transport(app.conf.broker_consumer, app)
     made = Consumer(transport, callback=nothing, on_partitions_revoked=nothing, on_partitions_assigned=nothing)
+    thread = made._thread
+
+    async def seek_to_committed() -> dict[TP, int]:
+        thread.epoch += 1
+        return {A: 0, B: 5}
+
+    cast(Any, thread).seek_to_committed = seek_to_committed
     yield made
-    made._thread.thread_loop.close()
+    thread.thread_loop.close()
+
+
+@pytest.fixture
+async def consumer(assigned: Consumer) -> Consumer:
+    """A consumer that stands at what is committed."""
+    await assigned.perform_seek()
+    return assigned
 
 
 def fetches(consumer: Consumer, found: dict[Any, list[Record]] | None, active: set[TP] | None) -> None:
-    async def fetched(_timeout: float) -> Any:
-        return found, active
+    """What the next fetch finds, fetched from the present positions."""
+    fetched = None if found is None else Fetched(found)
+    if fetched is not None:
+        fetched.epoch = consumer._thread.epoch
 
-    cast(Any, consumer)._wait_next_records = fetched
+    async def wait(_timeout: float) -> Any:
+        return fetched, active
+
+    cast(Any, consumer)._wait_next_records = wait
+
+
+async def yielded(consumer: Consumer) -> list[tuple[TP, int]]:
+    return [(tp, message.offset) async for tp, message in consumer.getmany(1.0)]
 
 
 async def deliver(consumer: Consumer, *sizes: list[int], tp: TP = A) -> list[BatchMessage]:
@@ -108,32 +133,47 @@ async def test_offset_zero_is_an_offset(consumer: Consumer) -> None:
     assert consumer._new_offset(A) == 1
 
 
+async def test_the_same_last_offset_delivered_twice_holds_up_nothing(consumer: Consumer) -> None:
+    first, again, behind = await deliver(consumer, [3, 4], [4], [5])
+    assert acknowledge(consumer, first)
+    assert acknowledge(consumer, again)
+    assert acknowledge(consumer, behind)
+    assert consumer._new_offset(A) == 6
+    assert not consumer._delivered[A]
+    assert list(consumer._filter_tps_with_pending_acks()) == []
+
+
+async def test_the_same_last_offset_delivered_twice_is_acknowledged_twice(consumer: Consumer) -> None:
+    first, again, behind = await deliver(consumer, [3, 4], [4], [5])
+    acknowledge(consumer, first)
+    acknowledge(consumer, behind)
+    assert consumer._new_offset(A) == 5
+    assert consumer._new_offset(A) is None, "the second is still at work"
+    acknowledge(consumer, again)
+    assert consumer._new_offset(A) == 6
+
+
 @given(st.data())
 def test_what_is_committed_is_the_leading_run_that_is_acknowledged_in_whatever_order(data: st.DataObject) -> None:
     ends: list[int] = []
-    for step in data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=12)):
-        ends.append((ends[-1] if ends else -1) + step)
+    for step in data.draw(st.lists(st.integers(0, 5), min_size=1, max_size=12)):  # 0: the same last offset again
+        ends.append((ends[-1] if ends else 0) + step)
+    delivered = [BatchMessage.of(A, [record(end)], 7, 1) for end in ends]
     consumer = Consumer.__new__(Consumer)
-    consumer._delivered = defaultdict(deque, {A: deque(ends)})
-    consumer._acked_index = defaultdict(set)
-    consumer._acked = defaultdict(list)
-    acknowledged: set[int] = set()
-    committed = -1
-    for end in data.draw(st.permutations(ends)):
-        acknowledged.add(end)
-        consumer._acked_index[A].add(end)
-        consumer._acked[A].append(end)
+    consumer._delivered = defaultdict(deque, {A: deque(delivered)})
+    taken = 0
+    """How many have been committed."""
+    for message in data.draw(st.permutations(delivered)):
+        message.done = True
         if data.draw(st.booleans()):
             continue
-        found = consumer._new_offset(A)
-        run = [end for place, end in enumerate(ends) if set(ends[: place + 1]) <= acknowledged]
-        expected = run[-1] + 1 if run and run[-1] + 1 > committed else None
-        assert found == expected
-        committed = found or committed
-    final = consumer._new_offset(A)
-    assert (final or committed) == ends[-1] + 1
-    assert not consumer._acked_index[A]
-    assert not consumer._acked[A]
+        run = next((place for place, one in enumerate(delivered) if not one.done), len(delivered))
+        pending = list(consumer._filter_tps_with_pending_acks())
+        assert pending == ([A] if run > taken else [])
+        assert consumer._new_offset(A) == (ends[run - 1] + 1 if run > taken else None)
+        taken = run
+    assert consumer._new_offset(A) == (ends[-1] + 1 if taken < len(ends) else None)
+    assert not consumer._delivered[A]
 
 
 async def test_partitions_are_committed_each_for_itself(consumer: Consumer) -> None:
@@ -178,34 +218,95 @@ async def test_an_acknowledgement_counts_once(consumer: Consumer) -> None:
     assert not acknowledge(consumer, only)
 
 
-# --- what is forgotten
+async def test_an_acknowledgement_of_what_was_delivered_before_the_last_seek_counts_for_nothing(consumer: Consumer) -> None:
+    [old] = await deliver(consumer, [0, 1])
+    await consumer.perform_seek()
+    [again] = await deliver(consumer, [0, 1])
+    assert not acknowledge(consumer, old)
+    assert old not in consumer.unacked, "and is not waited for"
+    assert consumer._new_offset(A) is None
+    assert acknowledge(consumer, again)
+    assert consumer._new_offset(A) == 2
 
 
-async def test_a_seek_forgets_what_was_delivered_of_that_partition(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def sought(_self: Any, _partition: TP, _offset: int) -> None:
+# --- positions
+
+
+async def test_going_back_to_what_is_committed_forgets_everything_and_says_where_it_began(assigned: Consumer) -> None:
+    assert assigned.begun_at(A) is None
+    await assigned.perform_seek()
+    await deliver(assigned, [0])
+    await assigned.perform_seek()
+    assert not assigned._delivered
+    assert (assigned.begun_at(A), assigned.begun_at(B), assigned.begun_at(LOG)) == (0, 5, None)
+
+
+async def test_what_was_fetched_before_the_last_seek_is_not_yielded(consumer: Consumer) -> None:
+    fetches(consumer, {A: records([0, 1])}, {A})
+    await consumer.perform_seek()
+    assert await yielded(consumer) == []
+    assert not consumer._delivered[A]
+    fetches(consumer, {A: records([0, 1])}, {A})
+    assert await yielded(consumer) == [(A, 1)]
+
+
+async def test_a_seek_ends_what_is_being_yielded_of_a_source_and_not_of_a_changelog(consumer: Consumer) -> None:
+    fetches(consumer, {A: records(range(3 * BATCH_RECORDS)), LOG: records(range(2 * BATCH_RECORDS), LOG)}, {A, LOG})
+    found = []
+    async for tp, message in consumer.getmany(1.0):
+        found.append((tp, message.offset))
+        if len(found) == 1:
+            await consumer.perform_seek()
+    assert found == [(A, 499), (LOG, 499), (LOG, 999)]
+    assert not consumer._delivered[A], "what was yielded before comes again"
+
+
+async def test_between_an_assignment_and_its_seek_changelogs_are_yielded_and_sources_are_not(assigned: Consumer) -> None:
+    fetches(assigned, {A: records([7]), LOG: records([3], LOG)}, {A, LOG})
+    assert await yielded(assigned) == [(LOG, 3)]
+    await assigned.perform_seek()
+    fetches(assigned, {A: records([7]), LOG: records([4], LOG)}, {A, LOG})
+    assert await yielded(assigned) == [(A, 7), (LOG, 4)]
+
+
+async def test_sources_are_not_yielded_while_the_seek_is_under_way(consumer: Consumer) -> None:
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> dict[TP, int]:
+        asked.set()
+        await answered.wait()
+        consumer._thread.epoch += 1
+        return {}
+
+    cast(Any, consumer._thread).seek_to_committed = slow
+    seeking = asyncio.ensure_future(consumer.perform_seek())
+    await asked.wait()
+    fetches(consumer, {A: records([0])}, {A})
+    assert await yielded(consumer) == []
+    answered.set()
+    await seeking
+    assert not consumer._delivered
+
+
+async def test_a_revoked_assignment_yields_no_source_before_the_next_seek(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def revoked(_self: Any, _tps: set[TP]) -> None:
         """Nobody is there."""
 
-    monkeypatch.setattr(faust_driver.Consumer, "seek", sought)
-    [ours] = await deliver(consumer, [0])
-    [theirs] = await deliver(consumer, [0], tp=B)
-    await consumer.seek(A, 0)
-    acknowledge(consumer, ours)
-    acknowledge(consumer, theirs)
-    assert consumer._filter_committable_offsets([A, B]) == {B: 1}
+    monkeypatch.setattr(faust_driver.Consumer, "on_partitions_revoked", revoked)
+    await consumer.on_partitions_revoked({A})
+    fetches(consumer, {A: records([0]), LOG: records([1], LOG)}, {A, LOG})
+    assert await yielded(consumer) == [(LOG, 1)]
 
 
-async def test_going_back_to_what_is_committed_forgets_everything_and_says_where_it_began(
-    consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("generation", "epoch", "current"), [(7, 1, True), (6, 1, False), (8, 1, False), (7, 0, False), (7, 2, False)])
+async def test_a_batch_is_current_in_its_own_assignment_and_position(
+    consumer: Consumer, generation: int, epoch: int, current: bool
 ) -> None:
-    async def sought(_self: Any) -> dict[Any, int | None]:
-        return {TopicPartition("source", 0): 0, B: 5, LOG: None}
+    assert consumer._thread.epoch == 1
+    assert consumer.is_current(BatchMessage.of(A, records([0]), generation, epoch)) is current
 
-    monkeypatch.setattr(faust_driver.Consumer, "seek_to_committed", sought)
-    await deliver(consumer, [0])
-    assert consumer.begun_at(A) is None
-    await consumer.perform_seek()
-    assert not consumer._delivered
-    assert (consumer.begun_at(A), consumer.begun_at(B), consumer.begun_at(LOG)) == (0, 5, None)
+
+# --- what is forgotten
 
 
 async def test_a_revoked_partition_is_forgotten_after_its_last_commit(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,29 +361,85 @@ async def test_nothing_fetched_is_nothing(consumer: Consumer) -> None:
     assert [tp async for tp, _ in consumer.getmany(1.0)] == []
 
 
-async def test_what_was_fetched_while_the_flow_was_stopped_is_given_back(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
-    sought: list[bool] = []
-
-    async def seek() -> None:
-        sought.append(True)
-
-    monkeypatch.setattr(consumer, "perform_seek", seek)
+async def test_what_was_fetched_while_the_flow_was_stopped_is_neither_yielded_nor_waited_for(consumer: Consumer) -> None:
     consumer.flow_active = False
     fetches(consumer, {A: records([0])}, {A})
-    assert [tp async for tp, _ in consumer.getmany(1.0)] == []
-    assert sought == [True]
+    assert await yielded(consumer) == []
+    assert not consumer._delivered
+
+
+# --- waiting for the agents
+
+
+@pytest.fixture
+def commits(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
+    """What each commit commits of A."""
+    done: list[int | None] = []
+
+    async def commit() -> None:
+        done.append(consumer._new_offset(A))
+
+    monkeypatch.setattr(consumer, "commit_and_end_transactions", commit)
+    return done
+
+
+async def test_agents_are_waited_for_and_what_they_did_is_committed(consumer: Consumer, commits: list[int | None]) -> None:
+    [only] = await deliver(consumer, [0, 1])
+    waiting = asyncio.ensure_future(consumer.wait_empty())
+    await asyncio.sleep(0)
+    assert not commits
+    acknowledge(consumer, only)
+    await waiting
+    assert commits == [2]
 
 
 async def test_agents_that_do_not_finish_are_waited_for_within_a_bound(
+    consumer: Consumer, commits: list[int | None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(driver, "WAIT_EMPTY_SECONDS", 0.01)
+    done, busy = await deliver(consumer, [0], [1])
+    acknowledge(consumer, done)
+    async with asyncio.timeout(5):
+        await consumer.wait_empty()
+    assert busy in consumer.unacked
+    assert "agents still busy" in caplog.text
+    assert commits == [1], "what is done is committed all the same"
+
+
+async def test_a_commit_that_does_not_end_is_waited_for_within_a_bound(
     consumer: Consumer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def for_ever(_self: Any) -> None:
+    begun: list[asyncio.Task[Any] | None] = []
+
+    async def for_ever() -> None:
+        begun.append(asyncio.current_task())
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(faust_driver.Consumer, "wait_empty", for_ever)
+    monkeypatch.setattr(consumer, "commit_and_end_transactions", for_ever)
     monkeypatch.setattr(driver, "WAIT_EMPTY_SECONDS", 0.01)
-    await consumer.wait_empty()
+    [_busy] = await deliver(consumer, [0])
+    async with asyncio.timeout(5):
+        await consumer.wait_empty()
     assert "agents still busy" in caplog.text
+    assert "no commit within" in caplog.text
+    [commit] = begun
+    assert commit is not None
+    commit.cancel()
+
+
+async def test_where_nobody_is_at_work_nothing_is_waited_for(
+    consumer: Consumer, commits: list[int | None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(driver, "WAIT_EMPTY_SECONDS", 3600.0)
+    [skipped] = await deliver(consumer, [0])
+    consumer.ack(skipped)
+    async with asyncio.timeout(5):
+        await consumer.wait_empty()
+    assert commits == [None]
+    assert not caplog.records
+
+
+# --- the watchdog's question
 
 
 async def test_what_waits_to_be_committed_or_read_is_named(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,21 +458,23 @@ async def test_what_waits_to_be_committed_or_read_is_named(consumer: Consumer, m
 
 def test_a_message_is_a_list_of_records_at_the_offset_of_the_last() -> None:
     found = records([3, 4, 9])
-    message = BatchMessage.of(A, found, 7)
+    message = BatchMessage.of(A, found, 7, 3)
     assert (message.topic, message.partition, message.offset, message.tp, message.generation_id) == ("source", 0, 9, A, 7)
     assert cast(Any, message.value) is found
     assert message.timestamp == 1.5
+    assert message.epoch == 3
     assert not message.handled
+    assert not message.done
 
 
 def test_a_record_of_an_old_format_without_a_time_is_taken() -> None:
-    assert BatchMessage.of(A, [record(0, timestamp=None)], 7).timestamp == 0.0
+    assert BatchMessage.of(A, [record(0, timestamp=None)], 7, 0).timestamp == 0.0
 
 
 async def test_a_schema_lets_the_records_through_as_they_are() -> None:
     made: list[tuple[Any, ...]] = []
     decode = BatchSchema().compile(SimpleNamespace(create_event=lambda *args: made.append(args)))
-    message = BatchMessage.of(A, records([0]), 7)
+    message = BatchMessage.of(A, records([0]), 7, 0)
     await decode(message)
     assert made == [(None, message.value, None, message)]
 
@@ -323,8 +482,8 @@ async def test_a_schema_lets_the_records_through_as_they_are() -> None:
 class Event:
     """As much of Faust's event as a batch uses."""
 
-    def __init__(self, offsets: list[int]) -> None:
-        self.message = BatchMessage.of(A, records(offsets), 7)
+    def __init__(self, offsets: list[int], epoch: int = 1) -> None:
+        self.message = BatchMessage.of(A, records(offsets), 7, epoch)
         self.value = self.message.value
         self.acknowledged: list[bool] = []
 
@@ -333,37 +492,96 @@ class Event:
 
 
 class Stream:
-    """As much of Faust's stream as `batches` uses."""
+    """As much of Faust's stream as `batches` uses: a queue, of which Faust takes the first, and a consumer at an epoch."""
 
-    def __init__(self, events: list[Event], waiting: Callable[[int], bool]) -> None:
-        self._events = events
-        self._taken = 0
+    def __init__(self, *events: Event) -> None:
         self.acks = True
-        self.channel = SimpleNamespace(queue=SimpleNamespace(empty=lambda: not waiting(self._taken)))
+        self.epoch = 1
+        self.tracked: list[int] = []
+        self.queue: asyncio.Queue[Event] = asyncio.Queue()
+        for event in events:
+            self.queue.put_nowait(event)
+        self.channel = SimpleNamespace(queue=self.queue)
+        self.app = SimpleNamespace(consumer=self)
 
     def noack(self) -> Stream:
         self.acks = False
         return self
 
     async def events(self) -> AsyncIterator[Event]:
-        for event in self._events:
-            self._taken += 1
-            yield event
+        while not self.queue.empty():
+            yield self.queue.get_nowait()
+
+    def is_current(self, message: BatchMessage) -> bool:
+        return message.epoch == self.epoch
+
+    def track_message(self, message: BatchMessage) -> None:
+        self.tracked.append(message.offset)
 
 
 async def taken(stream: Stream, limit: int = 4000) -> list[list[int]]:
-    return [[event.message.offset for event in batch.events] async for batch in batches(stream, limit)]  # type: ignore[arg-type]
+    return [[event.message.offset for event in batch.events] async for batch in batches(cast(Any, stream), limit)]
 
 
 async def test_all_that_waits_is_taken_at_once() -> None:
-    stream = Stream([Event([0]), Event([1]), Event([2])], lambda taken: taken < 2)
-    assert await taken(stream) == [[0, 1], [2]]
+    stream = Stream(Event([0]), Event([1]), Event([2]))
+    assert await taken(stream) == [[0, 1, 2]]
     assert not stream.acks, "acknowledgement is the agent's"
 
 
+async def test_what_comes_while_a_batch_is_at_work_is_the_next_one() -> None:
+    stream, found = Stream(Event([0])), []
+    async for batch in batches(cast(Any, stream)):
+        found.append([event.message.offset for event in batch.events])
+        if len(found) == 1:
+            stream.queue.put_nowait(Event([1]))
+            stream.queue.put_nowait(Event([2]))
+    assert found == [[0], [1, 2]]
+
+
 async def test_no_more_is_taken_than_some_records() -> None:
-    stream = Stream([Event([0, 1]), Event([2, 3]), Event([4]), Event([5])], lambda taken: taken < 4)
+    stream = Stream(Event([0, 1]), Event([2, 3]), Event([4]), Event([5]))
     assert await taken(stream, 3) == [[1, 3], [4, 5]]
+
+
+async def test_what_is_taken_beside_the_first_is_waited_for_like_it() -> None:
+    first, second, third = Event([0]), Event([1]), Event([2])
+    stream = Stream(first, second, third)
+    await taken(stream)
+    assert stream.tracked == [1, 2], "the first is Faust's to track"
+    assert second.message.tracked
+    assert third.message.tracked
+
+
+async def test_what_is_not_current_is_dropped_wherever_it_stands() -> None:
+    stream = Stream(Event([0], epoch=0), Event([1]), Event([2], epoch=0), Event([3]), Event([4], epoch=2))
+    assert await taken(stream) == [[1, 3]]
+    assert stream.tracked == [1, 3]
+
+
+async def test_a_stale_batch_counts_nothing_towards_the_limit() -> None:
+    stream = Stream(Event([0, 1, 2], epoch=0), Event([3]), Event([4]), Event([5]))
+    assert await taken(stream, 2) == [[3, 4], [5]]
+
+
+async def test_where_nothing_is_current_there_is_no_batch() -> None:
+    assert await taken(Stream(Event([0], epoch=0), Event([1], epoch=0))) == []
+
+
+async def test_what_has_been_taken_is_never_left_behind_when_the_queue_is_emptied() -> None:
+    """A rebalance empties the queue whenever the agent awaits something: what has left the queue by then is in the agent's hands."""
+    stream = Stream(*(Event([offset]) for offset in range(5)))
+    emptied: list[int] = []
+
+    async def rebalance() -> None:
+        while not stream.queue.empty():
+            emptied.append(stream.queue.get_nowait().message.offset)
+
+    agent = asyncio.ensure_future(taken(stream))
+    other = asyncio.ensure_future(rebalance())
+    assert await agent == [[0, 1, 2, 3, 4]]
+    await other
+    assert emptied == []
 
 
 def test_a_batch_is_acknowledged_whole_and_as_an_agents_own() -> None:
@@ -391,3 +609,99 @@ async def test_the_consumer_fetches_with_a_short_wait(consumer: Consumer, monkey
     thread = consumer._thread
     assert isinstance(thread, driver.ConsumerThread)
     assert thread._create_worker_consumer(cast(Any, consumer.transport))._fetch_max_wait_ms == driver.FETCH_WAIT_MS == 100
+
+
+# --- the thread: fetching, and going to what is committed
+
+
+class Kafka:
+    """As much of aiokafka's consumer as going to what is committed uses."""
+
+    def __init__(self, committed: dict[TP, int | None]) -> None:
+        self._committed = committed
+        self.did: list[tuple[str, TP, int | None]] = []
+
+    def assignment(self) -> set[TopicPartition]:
+        return {TopicPartition(tp.topic, tp.partition) for tp in self._committed}
+
+    async def committed(self, tp: TopicPartition) -> int | None:
+        return self._committed[TP(tp.topic, tp.partition)]
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        self.did.append(("seek", TP(tp.topic, tp.partition), offset))
+
+    async def seek_to_beginning(self, *tps: TopicPartition) -> None:
+        assert tps, "none means all of them to aiokafka, changelogs too"
+        self.did += [("start", TP(tp.topic, tp.partition), None) for tp in tps]
+
+
+@pytest.fixture
+async def thread(app: faust.App, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ConsumerThread]:
+    async def nothing(*_args: Any) -> None:
+        """Not called."""
+
+    monkeypatch.setattr(type(app.tables), "changelog_topics", {LOG.topic})
+    transport = Transport(app.conf.broker_consumer, app)
+    made = Consumer(transport, callback=nothing, on_partitions_revoked=nothing, on_partitions_assigned=nothing)
+    yield made._thread
+    made._thread.thread_loop.close()
+
+
+def stands_on(thread: ConsumerThread, committed: dict[TP, int | None]) -> Kafka:
+    kafka = Kafka(committed)
+    cast(Any, thread)._consumer = kafka
+    return kafka
+
+
+async def test_it_goes_to_what_is_committed_offset_zero_too_and_to_the_logs_start_where_nothing_is(thread: ConsumerThread) -> None:
+    kafka = stands_on(thread, {A: 0, B: 12, TP("source", 2): None})
+    assert await thread._seek_to_committed() == {A: 0, B: 12}
+    assert sorted(kafka.did) == [("seek", A, 0), ("seek", B, 12), ("start", TP("source", 2), None)]
+
+
+async def test_it_leaves_changelogs_where_they_are(thread: ConsumerThread) -> None:
+    kafka = stands_on(thread, {A: 3, LOG: 7, TP("changelog", 1): None})
+    assert await thread._seek_to_committed() == {A: 3}
+    assert kafka.did == [("seek", A, 3)]
+
+
+async def test_without_a_source_nothing_is_moved(thread: ConsumerThread) -> None:
+    kafka = stands_on(thread, {LOG: None})
+    assert await thread._seek_to_committed() == {}
+    assert kafka.did == []
+
+
+async def test_what_is_fetched_says_how_often_positions_had_been_set(thread: ConsumerThread, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fetch(_self: Any) -> dict[TP, list[Record]]:
+        return {A: records([0])}
+
+    monkeypatch.setattr(faust_driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
+    stands_on(thread, {A: 0})
+    before = await thread._fetch_records()
+    await thread._seek_to_committed()
+    after = await thread._fetch_records()
+    assert after == {A: records([0])}
+    assert after.epoch == before.epoch + 1 == thread.epoch
+
+
+async def test_fetching_and_going_back_never_overlap(thread: ConsumerThread, monkeypatch: pytest.MonkeyPatch) -> None:
+    began, answered = asyncio.Event(), asyncio.Event()
+
+    async def fetch(_self: Any) -> dict[TP, list[Record]]:
+        began.set()
+        await answered.wait()
+        return {A: records([5])}
+
+    monkeypatch.setattr(faust_driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
+    kafka = stands_on(thread, {A: 0})
+    fetching = asyncio.ensure_future(thread._fetch_records())
+    await began.wait()
+    seeking = asyncio.ensure_future(thread._seek_to_committed())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert kafka.did == [], "a fetch is under way"
+    answered.set()
+    fetched = await fetching
+    await seeking
+    assert kafka.did == [("seek", A, 0)]
+    assert fetched.epoch < thread.epoch, "so it is known as one from before"
