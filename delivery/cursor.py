@@ -67,7 +67,7 @@ class Cursor:
 
     def write(self, entry: Entry) -> bool:
         """Deliver the next record; whether it brings a snapshot behind it."""
-        self.position = entry.offset
+        self.position = max(self.position, entry.offset)  # what was read from the log is older than where the ring goes on
         if self._away and not self._theirs(entry.offset):
             return False
         sink = self.listener.sink
@@ -144,7 +144,7 @@ class Cursor:
     def _from_ring(self) -> bool:
         """Deliver some of what the ring holds; whether there was anything to do."""
         feed, sink = self.feed, self.listener.sink
-        entries = feed.ring.after(feed.key, self.position, self._snapshot_after or CATCH_UP_RECORDS)
+        entries = feed.after(self.position, self._snapshot_after or CATCH_UP_RECORDS)
         if entries is None:
             self._overflow()
             return self.lagging

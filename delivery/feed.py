@@ -84,6 +84,10 @@ class Feed:
             entry.resets = change.reset
         return change
 
+    def after(self, offset: int, limit: int | None = None) -> list[Entry] | None:
+        """Records of this key behind an offset, oldest first; ``None`` when some may be gone. None can be behind the newest."""
+        return [] if offset >= self.head else self.ring.after(self.key, offset, limit)
+
     def need_tasks(self) -> bool:
         """Whether the tasks are here; asks for them if they are not."""
         if self.view.tasks_known and not self.waiting:

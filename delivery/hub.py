@@ -108,7 +108,7 @@ class Hub(Service):
         for listener in self._listeners.get(user_id, ()):
             listener.heard.add(team_id)
             if listener.follows(team_id) and monotonic() - listener.since < JOIN_SECONDS:
-                self.add_future(self._join(listener, key, listener.noted[self.partition(key)]))
+                self.add_future(self._join(listener, key, listener.noted[self.partition(key)], late=True))
 
     def on_entry(self, entry: Entry) -> None:
         """Take the next record of the log."""
@@ -135,7 +135,7 @@ class Hub(Service):
 
     def _joined(self, user_id: int, feed: Feed, offset: int) -> None:
         for listener in list(self._listeners.get(user_id, ())):
-            self._place(listener, feed, offset - 1, live=True)
+            self._place(listener, feed, offset - 1, live=True, late=False)
 
     def reset(self) -> None:
         """The log jumped: nothing that is here leads on to what comes next."""
@@ -219,24 +219,32 @@ class Hub(Service):
     async def _join_noted(self, listener: Listener, key: str) -> None:
         await self._join(listener, key, listener.noted[self.partition(key)])
 
-    async def _join(self, listener: Listener, key: str, after: int, *, live: bool = False) -> None:
+    async def _join(self, listener: Listener, key: str, after: int, *, live: bool = False, late: bool = False) -> None:
         try:
             async with self._slots:
                 feed = await self.whole_feed(key)
         except Unavailable:
             listener.sink.unavailable()
             return
-        self._place(listener, feed, after, live=live)
+        self._place(listener, feed, after, live=live, late=late)
 
-    def _place(self, listener: Listener, feed: Feed, after: int, *, live: bool) -> None:
-        """Begin at an offset, or as far behind it as membership can be proven. No await: the view stays as it is."""
+    def _place(self, listener: Listener, feed: Feed, after: int, *, live: bool, late: bool) -> None:
+        """Begin at an offset, or as far behind it as membership can be proven. No await: the view stays as it is.
+
+        Args:
+            listener: Who begins.
+            feed: Where.
+            after: The offset.
+            live: Whether it is the record behind that offset that made them a member.
+            late: Whether word of a membership came by itself, which may have begun before.
+        """
         present = listener.cursors.get(feed.key)
         if listener.closed or (present is not None and not present.away):
             return
         team_id = feed.view.team_id
         if not self.is_member(listener, feed):
             return
-        entries = feed.ring.after(feed.key, after)
+        entries = feed.after(after)
         if entries is None and listener.sink.takes_snapshots and listener.follows(team_id or 0):
             listener.sink.gap(feed.key, "overflow")
             feed.place(Cursor(feed, listener, feed.head, snapshot_after=0))
@@ -247,9 +255,13 @@ class Hub(Service):
             return
         if team_id is not None:
             listener.heard.add(team_id)
-            if live and present is None:
+            if present is None and (live or late):
                 listener.sink.joined(team_id)
             if not listener.follows(team_id):
+                return
+            if present is None and late and listener.snapshots:
+                # Found late, and a member since before: there is no event to begin with.
+                feed.place(Cursor(feed, listener, feed.head, snapshot_after=0))
                 return
             after = first_position(entries, listener.user_id, after)
         if present is not None:
@@ -296,7 +308,7 @@ class Hub(Service):
             if gap is None:
                 backlog = list(resumed.backlog)
                 feed.settle(backlog)
-                feed.settle(feed.ring.after(feed.key, resumed.after) or [])
+                feed.settle(feed.after(resumed.after) or [])
                 feed.place(Cursor(feed, listener, resumed.after, backlog))
                 return True
             listener.sink.gap(feed.key, gap)
@@ -305,7 +317,7 @@ class Hub(Service):
 
     def _proof(self, listener: Listener, feed: Feed, resumed: Resumed) -> GapReason | None:
         """Why what a client missed may not be given to it as it is; ``None`` when it may."""
-        held = feed.ring.after(feed.key, resumed.after)
+        held = feed.after(resumed.after)
         if held is None:
             return "overflow"
         missed = [*resumed.backlog, *held]

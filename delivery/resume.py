@@ -56,8 +56,9 @@ async def resume(tail: Tail, reader: LogReader, feed: Feed, text: str, read_max:
     if position.offset >= feed.last_offset:
         # Nothing came since, whether or not the record at the position is still there.
         right = names.place or (position.offset == feed.last_offset and position.check == feed.last_check)
-        return Resumed(None, position.offset) if right else Resumed("unknown", source="snapshot")
-    held = feed.ring.after(feed.key, position.offset - 1)
+        return Resumed(None, max(position.offset, feed.head)) if right else Resumed("unknown", source="snapshot")
+    # From the record itself on, to see that it is the one; a place between records has none.
+    held = feed.ring.after(feed.key, position.offset - (not names.place))
     if held is not None:
         right = names.place or (bool(held) and names.record(held[0]))
         return Resumed(None, position.offset) if right else Resumed("unknown", source="snapshot")
@@ -68,7 +69,8 @@ async def _from_log(tail: Tail, reader: LogReader, feed: Feed, names: _Names, re
     start, position = feed.ring.start, names.position
     if start - position.offset > read_max:
         return Resumed("far", source="snapshot")
-    entries = await reader.read(tail.log_id, feed.partition, feed.key, position.offset, start)
+    first = position.offset + 1 if names.place else position.offset
+    entries = await reader.read(tail.log_id, feed.partition, feed.key, first, start)
     if entries is None:
         return Resumed("retention", source="snapshot")
     if entries and entries[0].offset == position.offset:

@@ -11,7 +11,6 @@ import pytest
 from app.kafka.embedded_broker import EmbeddedKafka
 from tests.ports import free_port
 
-
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("teamcast", deadline=None)
 hypothesis.settings.load_profile("teamcast")

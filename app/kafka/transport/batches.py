@@ -108,6 +108,8 @@ async def batches(stream: StreamT[Any], records: int = 4000) -> AsyncIterator[Ba
     consumer = cast(Positioned, stream.app.consumer)
     async for event in stream.events():
         taken = [event] if consumer.is_current(event.message) else []
+        if not taken:
+            event.ack()  # counts for nothing; nobody has to wait for it any more
         count = sum(len(cast("list[Record]", one.value)) for one in taken)
         # Taken at once: while something is awaited a rebalance may empty the queue, and nobody would come back for these.
         while count < records and not queue.empty():

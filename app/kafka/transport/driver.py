@@ -187,8 +187,11 @@ class Consumer(faust_driver.Consumer):
         if self._unacked_messages:
             self.log.warning("agents still busy after %s s: what they do is done again by the next owner", WAIT_EMPTY_SECONDS)
         commit = asyncio.ensure_future(self.commit_and_end_transactions())
+        commit.add_done_callback(lambda done: done.cancelled() or done.exception())
         if not (await asyncio.wait({commit}, timeout=WAIT_EMPTY_SECONDS))[0]:
             self.log.warning("no commit within %s s: what was done since the last one is done again", WAIT_EMPTY_SECONDS)
+        elif (error := commit.exception()) is not None:
+            self.log.warning("the commit failed (%r): what was done since the last one is done again", error)
 
     def waiting(self) -> dict[str, object]:
         """What has work to do, and where it stands: batches delivered and not committed, partitions with records not read."""

@@ -53,7 +53,8 @@ class Log:
     """One partition of the unified stream: what the tail hands on, and what the owner folds."""
 
     def __init__(self, ring_bytes: int = ROOMY) -> None:
-        self.held = Ring(ring_bytes, 0)
+        self.held = Ring(ring_bytes, 0, LOG)
+        self.log_id = LOG
         self.records: list[Record | None] = []
         """By offset; ``None`` where the record is none that folds."""
         self.read_upto: list[bool] = []
@@ -75,6 +76,9 @@ class Log:
         self.read_upto.append(len(self.records) > offset)
         return self.read_upto[-1]
 
+    async def end(self, partition: int) -> int:
+        return self.offsets()[partition]
+
     def append(self, one: Record) -> Entry:
         entry = entry_of(one, len(self.records))
         self.records.append(one)
@@ -91,6 +95,12 @@ class Log:
         """Records of keys that nobody here listens to."""
         for _ in range(count):
             self.append(record("task.created", 0, team=77, offset=len(self.records), taskId=1, creatorId=9))
+
+    def seed(self, upto: int, key: str) -> Seed:
+        """What the owner of a key answers that has folded the records before ``upto``."""
+        own = [entry_of(one, o) for o, one in enumerate(self.records[:upto]) if one is not None and one.event.key == key]
+        last = (own[-1].offset, own[-1].check) if own else (-1, "")
+        return Seed(upto - 1, rows_of(self.before(upto), key), *last)
 
     def before(self, offset: int) -> list[Record]:
         return [one for one in self.records[:offset] if one is not None]
@@ -122,7 +132,7 @@ class Owner:
             self.refuse -= 1
             raise Unavailable("not now")
         upto = max(0, len(self.log.records) - self.behind)
-        return Seed(upto - 1, rows_of(self.log.before(upto), key))
+        return self.log.seed(upto, key)
 
     async def candidates(self, user_id: int, upto: int) -> list[int]:
         assert upto == len(self.log.records) - 1

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.events import Source, UnifiedEvent
 from app.errors import Unavailable
 from delivery import feeds, hub
 from delivery.hub import Hub
@@ -147,6 +148,62 @@ async def test_who_came_back_before_they_had_taken_their_removal_gets_nothing_of
     sink.room = None
     world.hub.drained(listener)
     assert sink.offsets("team:1") == [3, 4, 6, 7]
+
+
+async def test_a_rich_client_that_was_removed_and_added_again_while_it_lagged_is_told_of_both_and_gets_a_snapshot(world: World) -> None:
+    world.read(*BEGINNING, ADDED)
+    listener, sink = await world.listen(3, FakeSink(room=0, rich=True))
+    world.read(task(21), REMOVED, task(31), AGAIN, task(41))
+    await turns()
+    assert sink.told == []
+    sink.room = None
+    world.hub.drained(listener)
+    assert sink.told == ["event team:1@3", "event team:1@4", "left 1 removed", "joined 1", "event team:1@6", "snapshot team:1@7"]
+    world.read(task(42))
+    assert sink.told[6:] == ["event team:1@8"], "and then it goes on, with nothing twice"
+
+
+async def test_it_is_told_so_when_its_socket_takes_one_message_at_a_time(world: World) -> None:
+    world.read(*BEGINNING, ADDED)
+    listener, sink = await world.listen(3, FakeSink(room=0, rich=True))
+    world.read(task(21), REMOVED, task(31), AGAIN, task(41))
+    await turns()
+    for _ in range(4):
+        sink.room = 1
+        world.hub.drained(listener)
+    assert sink.told == ["event team:1@3", "event team:1@4", "left 1 removed", "joined 1", "event team:1@6", "snapshot team:1@7"]
+    sink.room = None
+    world.hub.drained(listener)
+    assert len(sink.told) == 6
+    assert not listener.cursors["team:1"].lagging
+
+
+async def test_who_was_removed_again_before_they_had_taken_anything_is_told_left_last_and_gets_no_snapshot(world: World) -> None:
+    world.read(*BEGINNING, ADDED)
+    listener, sink = await world.listen(3, FakeSink(room=0, rich=True))
+    world.read(task(21), REMOVED, task(31), AGAIN, task(41), record("team.member_removed", 50, userId=3), task(51))
+    await turns()
+    sink.room = None
+    world.hub.drained(listener)
+    assert sink.told == [
+        *("event team:1@3", "event team:1@4", "left 1 removed", "joined 1", "event team:1@6", "event team:1@7", "event team:1@8"),
+        "left 1 removed",
+    ]
+    assert "team:1" not in listener.cursors
+
+
+async def test_a_user_created_late_carries_state_in_the_own_stream(world: World) -> None:
+    def created(second: int, name: str) -> Record:
+        at = task(second).event.timestamp
+        event = UnifiedEvent(f"user:{ME}", f"u{second}", "user.created", None, None, at, {"userId": ME, "username": name})
+        return Record(event, Source("user.created", 0, second, 1000))
+
+    _, sink = await world.listen(ME)
+    world.read(created(10, "new"), created(5, "old"))
+    first, late = sink.messages()
+    assert "state" not in first
+    assert late["data"]["username"] == "old"
+    assert late["state"] == {"userId": ME, "username": "new", "email": None}
 
 
 async def test_a_candidate_whose_membership_was_read_before_they_came_is_found_by_the_record_that_comes_after(world: World) -> None:

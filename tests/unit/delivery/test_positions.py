@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.events import Source
-from app.domain.positions import Position, check, parse, position
+from app.domain.positions import Position, check, compose, parse, position
 from app.domain.unified import headers_for
 
 LOG = "0123456789abcdef"
 SOURCE = headers_for(Source("task.created", 0, 15, 1000))
-offsets = st.integers(0, 2**63 - 1)
+offsets = st.integers(-1, 2**63 - 1)
 
 
 @given(offsets, offsets)
@@ -27,6 +27,15 @@ def test_a_position_is_taken_apart_into_what_it_was_made_of(offset: int, key: st
     assert parse(text) == Position(offset, LOG, check(LOG, key, offset, SOURCE))
     assert text.isascii()
     assert len(text.encode()) < 1024, "an id of server-sent events"
+
+
+def test_the_place_before_the_first_record_has_a_position_and_it_comes_first() -> None:
+    before, first = position(LOG, "team:1", -1, ()), position(LOG, "team:1", 0, SOURCE)
+    assert before.startswith("0" * 16 + "-")
+    assert first.startswith("0" * 15 + "1-")
+    assert before < first
+    assert parse(before) == Position(-1, LOG, check(LOG, "team:1", -1, ()))
+    assert compose(-1, LOG, check(LOG, "team:1", -1, ())) == before
 
 
 @pytest.mark.parametrize(

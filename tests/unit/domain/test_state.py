@@ -296,7 +296,10 @@ def test_a_role_given_before_the_membership_was_known_counts_once_it_is() -> Non
 def test_a_team_created_late_resets_when_its_owners_membership_is_not_what_the_data_says() -> None:
     assert created_resets(carries_state=False, owner_before=None, owner_after=None)
     assert created_resets(carries_state=True, owner_before=None, owner_after="owner")
-    assert not created_resets(carries_state=True, owner_before="admin", owner_after="admin")
+    assert created_resets(carries_state=True, owner_before="admin", owner_after="admin"), "some clients apply the data"
+    assert created_resets(carries_state=False, owner_before="owner", owner_after="admin")
+    assert not created_resets(carries_state=True, owner_before="owner", owner_after="owner")
+    assert not created_resets(carries_state=False, owner_before=None, owner_after="owner")
 
 
 def test_a_team_deleted_late_resets_only_when_it_hides_something_of_a_team_that_lives_on() -> None:
@@ -311,3 +314,32 @@ def test_a_user_is_known_by_user_created() -> None:
     rows = folded([Record(created, Source("user.created", 0, 0, 1000))])
     assert user_state(3, rows["user/3"]) == {"userId": 3, "username": None, "email": "a@example.org"}
     assert user_state(3, None) is None
+
+
+def test_a_user_created_late_carries_the_user_as_it_is_and_one_in_order_carries_nothing() -> None:
+    def created(second: int, **data: Any) -> Record:
+        event = UnifiedEvent("user:3", "e", "user.created", None, None, at(second), {"userId": 3, **data})
+        return Record(event, Source("user.created", 0, second, 1000))
+
+    def carried(before: list[Record], one: Record) -> State | None:
+        row, now = (folded(records).get("user/3") for records in (before, [*before, one]))
+        held, after = user_state(3, row), user_state(3, now)
+        return after if effect(one.event, held, after) else None
+
+    new, late = created(5, username="new", email="n@example.org"), created(2, username="old", email="o@example.org")
+    assert carried([], new) is None
+    assert carried([late], new) is None, "its data says it all"
+    assert carried([new], late) == {"userId": 3, "username": "new", "email": "n@example.org"}
+    partly = created(2, username="old", email="o@example.org")
+    assert carried([created(5, username="new")], partly) == {"userId": 3, "username": "new", "email": "o@example.org"}
+    assert carried([created(2, username="old")], created(5, email="n@example.org")) is None, "what it does not name stays"
+
+
+def test_applying_a_user_event_puts_what_it_names_in_place() -> None:
+    first = apply_data("user.created", None, {"userId": 3, "username": "ann", "phone": "x"}, at(1))
+    assert first == {"userId": 3, "username": "ann", "email": None}
+    assert apply_data("user.created", first, {"userId": 3, "email": "a@example.org"}, at(2)) == {
+        "userId": 3,
+        "username": "ann",
+        "email": "a@example.org",
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -445,6 +445,8 @@ async def test_where_nobody_is_at_work_nothing_is_waited_for(
 async def test_what_waits_to_be_committed_or_read_is_named(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumer, "assignment", lambda: {A, LOG})
     monkeypatch.setattr(consumer, "highwater", {A: 10, LOG: 10}.get)
+    assert consumer.waiting() == {"the reading of source-0": 0}, "it stands where the seek left it"
+    consumer._read_offset.clear()
     assert consumer.waiting() == {}
     await deliver(consumer, [0, 4])
     consumer._read_offset[A] = 4
@@ -511,6 +513,7 @@ class Stream:
     async def events(self) -> AsyncIterator[Event]:
         while not self.queue.empty():
             yield self.queue.get_nowait()
+            await asyncio.sleep(0)  # as Faust does: others run before the next one is looked for
 
     def is_current(self, message: BatchMessage) -> bool:
         return message.epoch == self.epoch
@@ -577,10 +580,26 @@ async def test_what_has_been_taken_is_never_left_behind_when_the_queue_is_emptie
         while not stream.queue.empty():
             emptied.append(stream.queue.get_nowait().message.offset)
 
-    agent = asyncio.ensure_future(taken(stream))
-    other = asyncio.ensure_future(rebalance())
-    assert await agent == [[0, 1, 2, 3, 4]]
-    await other
+    found: list[int] = []
+    async for batch in batches(cast(Any, stream), 3):
+        found += [event.message.offset for event in batch.events]
+        await rebalance()
+    assert (found, emptied) == ([0, 1, 2], [3, 4])
+
+    for offset in range(5):
+        stream.queue.put_nowait(Event([offset]))
+    events = stream.events
+
+    async def with_a_rebalance_behind_the_first() -> AsyncIterator[Event]:
+        async for event in events():
+            rebalancing.append(asyncio.ensure_future(rebalance()))
+            yield event
+
+    rebalancing: list[asyncio.Future[None]] = []
+    emptied.clear()
+    cast(Any, stream).events = with_a_rebalance_behind_the_first
+    assert await taken(stream) == [[0, 1, 2, 3, 4]], "none was in the queue any more when it was emptied"
+    await asyncio.gather(*rebalancing)
     assert emptied == []
 
 
