@@ -217,6 +217,8 @@ class RichConnection(Connection):
         if command.me:
             keys.add(user_key(listener.user_id))
         while keys:
+            if everything:
+                keys |= {team_key(team_id) for team_id in listener.heard}
             listener.heard.clear()
             found = await asyncio.gather(*(self.hub.plan(listener, key, since.get(key), snapshot=command.snapshot) for key in sorted(keys)))
             plans += [plan for plan in found if plan is not None]
