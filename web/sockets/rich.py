@@ -218,7 +218,7 @@ class RichConnection(Connection):
             keys.add(user_key(listener.user_id))
         while keys:
             if everything:
-                keys |= {team_key(team_id) for team_id in listener.heard}
+                keys |= {team_key(team_id) for team_id in listener.heard} - {plan.key for plan in plans}
             listener.heard.clear()
             found = await asyncio.gather(*(self.hub.plan(listener, key, since.get(key), snapshot=command.snapshot) for key in sorted(keys)))
             plans += [plan for plan in found if plan is not None]
