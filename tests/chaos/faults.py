@@ -207,9 +207,7 @@ SHORT: tuple[Fault, ...] = (
     owner_killed_in_burst,
     worker_stopped,
     broker_killed,
-    folder_deleted,
     sockets_cut,
-    worker_removed_and_added,
 )
 """Those of the short run."""
 BY_NAME = {fault.__name__: fault for fault in FAULTS}

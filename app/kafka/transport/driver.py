@@ -17,6 +17,8 @@ from app.kafka.transport.batches import BATCH_RECORDS, BatchMessage
 
 FETCH_WAIT_MS = 100
 """How long the broker holds an empty fetch; Faust has 1,500, which a rebalance then waits for."""
+UNPOSITIONED = -1
+"""Epoch of what was fetched before positions were set."""
 POLL_SECONDS = 0.25
 """How long a fetch that finds nothing holds up a rebalance; Faust has 1 s."""
 WAIT_EMPTY_SECONDS = 2.0
@@ -29,6 +31,17 @@ class Fetched(dict[Any, Any]):
     epoch = 0
 
 
+class ReadOffsets(dict[TP, int | None]):
+    """How far each partition was read, for those who ask by `get`.
+
+    Faust's loop asks by index, to drop what is older; after a seek that is what was asked for. What is stale is known by
+    its epoch here, so nothing is dropped for its offset.
+    """
+
+    def __getitem__(self, tp: TP) -> None:
+        return None
+
+
 class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
     """Faust's consumer thread with a short fetch wait, in which fetching and going back to what is committed never overlap."""
 
@@ -36,6 +49,8 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         super().__post_init__()
         self.epoch = 0
         """How often positions were set to what is committed. Records fetched before the last time are fetched again."""
+        self.needs_seek = True
+        """Whether partitions stand where an earlier assignment, or nobody, left them."""
         self._turn: asyncio.Lock | None = None
 
     def _in_turn(self) -> asyncio.Lock:
@@ -51,7 +66,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Fetched:
         async with self._in_turn():
             fetched = Fetched(await super()._fetch_records(*args, **kwargs))
-            fetched.epoch = self.epoch
+            fetched.epoch = UNPOSITIONED if self.needs_seek else self.epoch
         return fetched
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
@@ -72,7 +87,9 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
             fresh = [tp for tp in tps if TP(tp.topic, tp.partition) not in committed]
             if fresh:
                 await consumer.seek_to_beginning(*fresh)
+            # Both at once, before the next fetch: what is fetched from here on is to be kept, whenever it is looked at.
             self.epoch += 1
+            self.needs_seek = False
         return committed
 
 
@@ -90,7 +107,7 @@ class Consumer(faust_driver.Consumer):
         super().__init__(*args, **kwargs)
         self._delivered: defaultdict[TP, deque[BatchMessage]] = defaultdict(deque)
         self._begun_at: dict[TP, int] = {}
-        self._positioned = False
+        self._read_offset = ReadOffsets()
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -121,7 +138,7 @@ class Consumer(faust_driver.Consumer):
                     continue
                 message = BatchMessage.of(tp, chunk, generation, epoch)
                 if acked(tp.topic):  # a changelog has no acknowledgements, and is read from where recovery says
-                    if not self._positioned or epoch != self._thread.epoch:
+                    if epoch != self._thread.epoch:
                         continue  # fetched from where the partition stood before; it is fetched again from what is committed
                     self._delivered[tp].append(message)
                 yield tp, message
@@ -158,11 +175,9 @@ class Consumer(faust_driver.Consumer):
 
     async def perform_seek(self) -> None:
         """Go back to what is committed: what was delivered since comes again."""
-        self._positioned = False
+        self._thread.needs_seek = True
         self._delivered.clear()
         await super().perform_seek()
-        self._delivered.clear()
-        self._positioned = True
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Go to what is committed, and remember where that was: Faust takes offset 0 for none."""
@@ -172,7 +187,7 @@ class Consumer(faust_driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Wait for the agents, then forget: positions are set anew before anything more is yielded."""
         await super().on_partitions_revoked(revoked)
-        self._positioned = False
+        self._thread.needs_seek = True
         self._delivered.clear()
 
     async def wait_empty(self) -> None:

@@ -54,6 +54,7 @@ async def assigned(app: faust.App) -> AsyncIterator[Consumer]:
 
     async def seek_to_committed() -> dict[TP, int]:
         thread.epoch += 1
+        thread.needs_seek = False
         return {A: 0, B: 5}
 
     cast(Any, thread).seek_to_committed = seek_to_committed
@@ -72,7 +73,7 @@ def fetches(consumer: Consumer, found: dict[Any, list[Record]] | None, active: s
     """What the next fetch finds, fetched from the present positions."""
     fetched = None if found is None else Fetched(found)
     if fetched is not None:
-        fetched.epoch = consumer._thread.epoch
+        fetched.epoch = driver.UNPOSITIONED if consumer._thread.needs_seek else consumer._thread.epoch
 
     async def wait(_timeout: float) -> Any:
         return fetched, active
@@ -276,6 +277,7 @@ async def test_sources_are_not_yielded_while_the_seek_is_under_way(consumer: Con
         asked.set()
         await answered.wait()
         consumer._thread.epoch += 1
+        consumer._thread.needs_seek = False
         return {}
 
     cast(Any, consumer._thread).seek_to_committed = slow
@@ -286,6 +288,32 @@ async def test_sources_are_not_yielded_while_the_seek_is_under_way(consumer: Con
     answered.set()
     await seeking
     assert not consumer._delivered
+
+
+async def test_what_is_fetched_behind_the_seek_is_kept_though_nobody_has_heard_of_its_end_yet(consumer: Consumer) -> None:
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def done_over_there() -> dict[TP, int]:
+        consumer._thread.epoch += 1
+        consumer._thread.needs_seek = False
+        asked.set()
+        await answered.wait()
+        return {A: 0}
+
+    cast(Any, consumer._thread).seek_to_committed = done_over_there
+    seeking = asyncio.ensure_future(consumer.perform_seek())
+    await asked.wait()
+    fetches(consumer, {A: records([0])}, {A})
+    assert await yielded(consumer) == [(A, 0)]
+    answered.set()
+    await seeking
+    assert [message.offset for message in consumer._delivered[A]] == [0], "nobody fetches it again"
+
+
+def test_nothing_is_dropped_for_being_older_than_what_was_read_before_a_seek(consumer: Consumer) -> None:
+    consumer._read_offset[A] = 40
+    assert consumer._read_offset[A] is None
+    assert consumer._read_offset.get(A) == 40
 
 
 async def test_a_revoked_assignment_yields_no_source_before_the_next_seek(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -700,7 +728,8 @@ async def test_what_is_fetched_says_how_often_positions_had_been_set(thread: Con
     await thread._seek_to_committed()
     after = await thread._fetch_records()
     assert after == {A: records([0])}
-    assert after.epoch == before.epoch + 1 == thread.epoch
+    assert (before.epoch, after.epoch) == (driver.UNPOSITIONED, 1)
+    assert after.epoch == thread.epoch
 
 
 async def test_fetching_and_going_back_never_overlap(thread: ConsumerThread, monkeypatch: pytest.MonkeyPatch) -> None:
