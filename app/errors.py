@@ -17,6 +17,10 @@ class SendFailed(TeamcastError):
     """The broker did not acknowledge a record: stop the worker, nothing was committed, the restart reads it again."""
 
 
+class BatchLost(TeamcastError):
+    """A batch was fetched and never reached its agent: stop the worker, nothing behind it was committed."""
+
+
 class Unavailable(TeamcastError):
     """An owner, the log or a peer is out of reach for now: tell the client to come back (503, close code 4006)."""
 

@@ -12,6 +12,7 @@ import uvloop
 from faust.app.base import BootStrategy
 from faust.types import ServiceT
 from mode.supervisors import CrashingSupervisor
+from mode.utils.objects import cached_property
 
 from agents import register_fold, register_task, register_team, register_user
 from agents.fold import Folding
@@ -28,6 +29,7 @@ from app.kafka.log_id import UNKNOWN
 from app.kafka.sender import Sender
 from app.kafka.transport import Transport
 from app.kafka.transport.driver import Consumer, Producer
+from app.kafka.transport.flow import FlowControl
 from app.kafka.watchdog import Watchdog
 from app.settings import Settings, load_or_exit
 from app.version import VERSION
@@ -95,6 +97,11 @@ class Teamcast(faust.App):
 
     def _new_producer_transport(self) -> Any:
         return Transport(self.conf.broker_producer, self)
+
+    @cached_property
+    def flow_control(self) -> FlowControl:
+        """What lets batches into the agents' queues."""
+        return FlowControl(loop=self.loop)
 
     def _new_web(self) -> Any:
         return Server(self)

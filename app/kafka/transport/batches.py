@@ -29,6 +29,8 @@ class BatchMessage(ConsumerMessage):
     """Acknowledged, and of the position that was the present one then."""
     epoch: int = 0
     """How often positions had been set when it was fetched."""
+    number: int = 0
+    """Its place among the batches of its partition since positions were set, from 1."""
 
     @classmethod
     def of(cls, tp: TP, records: list[Record], generation_id: int, epoch: int) -> BatchMessage:
@@ -70,11 +72,8 @@ class BatchSchema(faust.Schema[Any, Any]):
 class Positioned(Protocol):
     """What `batches` asks of the consumer."""
 
-    def is_current(self, message: Message) -> bool:
-        """Whether a batch is of the present assignment and position."""
-
-    def track_message(self, message: Message) -> None:
-        """Note that an agent has begun with a batch."""
+    def take(self, message: BatchMessage) -> bool:
+        """Note that an agent begins with a batch; ``False``: it is of an earlier assignment or position, and not to be begun."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -102,21 +101,22 @@ async def batches(stream: StreamT[Any], records: int = 4000) -> AsyncIterator[Ba
     """Take all that waits in a stream, up to some ``records``; acknowledgement is the caller's.
 
     While one batch is being sent the next one gathers, so batches are as small as the load is light, without a timer.
+
+    Raises:
+        BatchLost: A batch did not come that was fetched before the one that came.
     """
     stream = cast(Stream[Any], stream).noack()
     queue = cast(ChannelT[Any], stream.channel).queue
     consumer = cast(Positioned, stream.app.consumer)
     async for event in stream.events():
-        taken = [event] if consumer.is_current(event.message) else []
+        taken = [event] if consumer.take(cast(BatchMessage, event.message)) else []
         if not taken:
             event.ack()  # counts for nothing; nobody has to wait for it any more
         count = sum(len(cast("list[Record]", one.value)) for one in taken)
         # Taken at once: while something is awaited a rebalance may empty the queue, and nobody would come back for these.
         while count < records and not queue.empty():
             more: EventT[Any] = queue.get_nowait()
-            if consumer.is_current(more.message):
-                more.message.tracked = True
-                consumer.track_message(more.message)
+            if consumer.take(cast(BatchMessage, more.message)):
                 taken.append(more)
                 count += len(cast("list[Record]", more.value))
         if taken:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from time import monotonic
 from typing import Any, ClassVar, cast
@@ -13,6 +13,7 @@ from faust.transport.drivers import aiokafka as faust_driver
 from faust.types import TP, Message
 from mode.utils.futures import notify
 
+from app.errors import BatchLost
 from app.kafka.transport.batches import BATCH_RECORDS, BatchMessage
 
 FETCH_WAIT_MS = 100
@@ -106,6 +107,8 @@ class Consumer(faust_driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._delivered: defaultdict[TP, deque[BatchMessage]] = defaultdict(deque)
+        self._yielded: Counter[TP] = Counter()
+        self._taken: Counter[TP] = Counter()
         self._begun_at: dict[TP, int] = {}
         self._read_offset = ReadOffsets()
 
@@ -114,8 +117,9 @@ class Consumer(faust_driver.Consumer):
 
     def is_current(self, message: Message) -> bool:
         """Whether a batch is of the present assignment and position; another one is read again, and counts for nothing."""
-        current: bool = message.generation_id == self.app.consumer_generation_id and getattr(message, "epoch", -1) == self._thread.epoch
-        return current
+        if self._thread.needs_seek or getattr(message, "epoch", UNPOSITIONED) != self._thread.epoch:
+            return False
+        return bool(message.generation_id == self.app.consumer_generation_id)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109  (Faust's signature)
         """Fetch, and yield batches of at most ``BATCH_RECORDS`` records, partitions in turn."""
@@ -138,10 +142,28 @@ class Consumer(faust_driver.Consumer):
                     continue
                 message = BatchMessage.of(tp, chunk, generation, epoch)
                 if acked(tp.topic):  # a changelog has no acknowledgements, and is read from where recovery says
-                    if epoch != self._thread.epoch:
+                    if epoch != self._thread.epoch or self._thread.needs_seek:
                         continue  # fetched from where the partition stood before; it is fetched again from what is committed
+                    self._yielded[tp] += 1
+                    message.number = self._yielded[tp]
                     self._delivered[tp].append(message)
                 yield tp, message
+
+    def take(self, message: BatchMessage) -> bool:
+        """Note that an agent begins with a batch; ``False``: it is read again, and not to be begun.
+
+        Raises:
+            BatchLost: One before it was never begun: to go on would break the order, and the commit waits for it for ever.
+        """
+        if not self.is_current(message):
+            return False
+        self._taken[message.tp] += 1
+        if message.number != self._taken[message.tp]:
+            raise BatchLost(f"{message.topic}-{message.partition}: batch {message.number} where {self._taken[message.tp]} is due")
+        if not message.tracked:
+            message.tracked = True
+            self.track_message(message)
+        return True
 
     @staticmethod
     def _ensure_tp(tp: Any) -> TP:
@@ -175,8 +197,7 @@ class Consumer(faust_driver.Consumer):
 
     async def perform_seek(self) -> None:
         """Go back to what is committed: what was delivered since comes again."""
-        self._thread.needs_seek = True
-        self._delivered.clear()
+        self._forget()
         await super().perform_seek()
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
@@ -187,8 +208,13 @@ class Consumer(faust_driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Wait for the agents, then forget: positions are set anew before anything more is yielded."""
         await super().on_partitions_revoked(revoked)
+        self._forget()
+
+    def _forget(self) -> None:
         self._thread.needs_seek = True
         self._delivered.clear()
+        self._yielded.clear()
+        self._taken.clear()
 
     async def wait_empty(self) -> None:
         """Wait for the agents to finish what they began, within a bound; then commit, within another.

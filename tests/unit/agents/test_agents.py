@@ -73,7 +73,7 @@ class Stream:
     def __init__(self, event: Event) -> None:
         self._event = event
         self.channel = SimpleNamespace(queue=SimpleNamespace(empty=lambda: True))
-        self.app = SimpleNamespace(consumer=SimpleNamespace(is_current=lambda message: message is event.message))
+        self.app = SimpleNamespace(consumer=SimpleNamespace(take=lambda message: message is event.message))
 
     def noack(self) -> Stream:
         return self

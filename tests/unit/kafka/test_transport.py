@@ -17,10 +17,13 @@ from faust.transport.drivers import aiokafka as faust_driver
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
+from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
+from app.errors import BatchLost
 from app.kafka.transport import driver
 from app.kafka.transport.batches import BATCH_RECORDS, Batch, BatchMessage, BatchSchema, Record, batches
 from app.kafka.transport.driver import Consumer, ConsumerThread, Fetched, Transport
+from app.kafka.transport.flow import FlowControl
 
 A, B, LOG = TP("source", 0), TP("source", 1), TP("changelog", 0)
 
@@ -326,6 +329,61 @@ async def test_a_revoked_assignment_yields_no_source_before_the_next_seek(consum
     assert await yielded(consumer) == [(LOG, 1)]
 
 
+async def test_batches_are_taken_in_the_order_that_they_were_yielded_in(consumer: Consumer) -> None:
+    first, second = await deliver(consumer, [0, 1], [2])
+    [other] = await deliver(consumer, [0], tp=B)
+    assert [consumer.take(one) for one in (first, other, second)] == [True, True, True]
+    assert consumer.unacked >= {first, second}
+
+
+async def test_a_batch_that_never_reached_its_agent_stops_the_worker_before_anything_behind_it_is_done(consumer: Consumer) -> None:
+    first, _lost, third = await deliver(consumer, [0], [1, 2], [3])
+    assert consumer.take(first)
+    with pytest.raises(BatchLost, match="source-0: batch 3 where 2 is due"):
+        consumer.take(third)
+
+
+async def test_a_batch_of_an_earlier_position_is_not_taken_and_counts_for_nothing(consumer: Consumer) -> None:
+    [old] = await deliver(consumer, [0])
+    await consumer.perform_seek()
+    [again] = await deliver(consumer, [0])
+    assert not consumer.take(old)
+    assert consumer.take(again)
+
+
+async def test_no_batch_is_current_until_positions_are_set(consumer: Consumer) -> None:
+    [batch] = await deliver(consumer, [0])
+    assert consumer.is_current(batch)
+    consumer._thread.needs_seek = True
+    assert not consumer.take(batch)
+
+
+async def test_what_was_fetched_before_a_seek_and_is_looked_at_while_it_is_due_is_not_yielded(consumer: Consumer) -> None:
+    fetches(consumer, {A: records([0]), LOG: records([1], LOG)}, {A, LOG})
+    consumer._thread.needs_seek = True
+    assert await yielded(consumer) == [(LOG, 1)]
+    assert not consumer._delivered[A]
+
+
+@pytest.mark.parametrize("flow", [FlowControl, pytest.param(FlowControlEvent, marks=pytest.mark.xfail(strict=True, reason="Faust's own"))])
+async def test_resuming_a_flow_that_runs_empties_no_queue(flow: type[FlowControlEvent]) -> None:
+    control = flow()
+    queue: ThrowableQueue[int] = ThrowableQueue(flow_control=control, clear_on_resume=True)
+    control.resume()
+    queue.force_put_nowait(1)
+    control.resume()
+    assert queue.get_nowait() == 1
+
+
+async def test_resuming_a_flow_that_stood_still_empties_the_queues() -> None:
+    control = FlowControl()
+    queue: ThrowableQueue[int] = ThrowableQueue(flow_control=control, clear_on_resume=True)
+    queue.force_put_nowait(1)
+    control.resume()
+    assert queue.empty()
+    assert control.is_active()
+
+
 @pytest.mark.parametrize(("generation", "epoch", "current"), [(7, 1, True), (6, 1, False), (8, 1, False), (7, 0, False), (7, 2, False)])
 async def test_a_batch_is_current_in_its_own_assignment_and_position(
     consumer: Consumer, generation: int, epoch: int, current: bool
@@ -543,11 +601,11 @@ class Stream:
             yield self.queue.get_nowait()
             await asyncio.sleep(0)  # as Faust does: others run before the next one is looked for
 
-    def is_current(self, message: BatchMessage) -> bool:
-        return message.epoch == self.epoch
-
-    def track_message(self, message: BatchMessage) -> None:
+    def take(self, message: BatchMessage) -> bool:
+        if message.epoch != self.epoch:
+            return False
         self.tracked.append(message.offset)
+        return True
 
 
 async def taken(stream: Stream, limit: int = 4000) -> list[list[int]]:
@@ -575,13 +633,10 @@ async def test_no_more_is_taken_than_some_records() -> None:
     assert await taken(stream, 3) == [[1, 3], [4, 5]]
 
 
-async def test_what_is_taken_beside_the_first_is_waited_for_like_it() -> None:
-    first, second, third = Event([0]), Event([1]), Event([2])
-    stream = Stream(first, second, third)
+async def test_whatever_is_taken_is_waited_for() -> None:
+    stream = Stream(Event([0]), Event([1]), Event([2]))
     await taken(stream)
-    assert stream.tracked == [1, 2], "the first is Faust's to track"
-    assert second.message.tracked
-    assert third.message.tracked
+    assert stream.tracked == [0, 1, 2]
 
 
 async def test_what_is_not_current_is_dropped_wherever_it_stands() -> None:
