@@ -36,7 +36,7 @@ check: setup    ## ruff, mypy --strict, the import rules, unit tests
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/mypy $(SOURCES)
 	@$(BIN)/lint-imports
-	@$(BIN)/pytest -q tests/unit
+	@$(BIN)/pytest -q -n auto tests/unit
 
 format: setup   ## let ruff rewrite the sources
 	@$(BIN)/ruff check --fix $(SOURCES)
@@ -50,7 +50,8 @@ browser: setup  # Chromium for the browser suite
 
 test: setup browser ## every suite: unit, Kafka, chaos, browser
 	@# Each in a session of its own: what one leaves running would be a second worker of the next one's group.
-	@for suite in unit kafka chaos browser; do echo "== $$suite"; $(BIN)/pytest -q tests/$$suite || exit $$?; done
+	@echo "== unit"; $(BIN)/pytest -q -n auto tests/unit
+	@for suite in kafka chaos browser; do echo "== $$suite"; $(BIN)/pytest -q tests/$$suite || exit $$?; done
 
 chaos: setup    ## fault rounds, and what they did to every client: make chaos ROUNDS=200 SEED=7
 	@exec $(BIN)/python -m tests.chaos.runner --rounds $(ROUNDS) --seed $(SEED)
