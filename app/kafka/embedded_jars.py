@@ -98,6 +98,9 @@ def _writable(root: Path) -> bool:
 def _fetch(jars: list[Jar], root: Path, say: Say) -> None:
     started = time.monotonic()
     done = 0
+    # requests knows neither of these, and whoever must name a bundle of certificates has named it for the others already.
+    if bundle := os.environ.get("SSL_CERT_FILE") or os.environ.get("PIP_CERT"):
+        os.environ.setdefault("REQUESTS_CA_BUNDLE", bundle)
     say(f"Fetching Apache Kafka: {len(jars)} jars from Maven Central into {root} (about 45 MB in all, only this once)")
     # Into a folder beside the cache first: an interrupted download must never look like a jar to us or to Maven.
     with tempfile.TemporaryDirectory(dir=root, prefix=".fetching-") as staging, ThreadPoolExecutor(PARALLEL) as pool:
@@ -136,6 +139,8 @@ def _fetch_one(jar: Jar, staging: Path, root: Path, say: Say) -> int:
         (staging / jar.path).unlink(missing_ok=True)
         try:
             file = context.project(jar.group, jar.name).at_version(jar.version).artifact().resolve()
+        except requests.exceptions.SSLError:
+            problem = "its certificate is not trusted here (behind a proxy that signs anew, name the bundle: SSL_CERT_FILE)"
         except requests.RequestException as error:
             problem = f"no network ({type(error).__name__})"
         except RuntimeError as error:
