@@ -12,6 +12,14 @@ class TeamcastError(Exception):
 class StartRefused(TeamcastError):
     """The start stops here: one line for the operator, exit code 2."""
 
+    exit_code = 2
+
+
+class BrokersAway(StartRefused):
+    """The brokers do not answer, or not in time: nothing to be set right here, so a supervisor tries again."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h
+
 
 class SendFailed(TeamcastError):
     """The broker did not acknowledge a record: stop the worker, nothing was committed, the restart reads it again."""

@@ -50,8 +50,8 @@ class Worker(faust.Worker):
 
 
 def refuse(error: StartRefused) -> NoReturn:
-    """End the process: one line, exit code 2. Nothing has been read or written yet, so nothing needs to be finished."""
+    """End the process with one line and the error's exit code; nothing was read or written yet, so nothing needs to be finished."""
     stream = sys.__stderr__  # Faust redirects sys.stderr into its log
     if stream is not None:
         print(f"teamcast: {error}", file=stream, flush=True)
-    os._exit(2)
+    os._exit(error.exit_code)

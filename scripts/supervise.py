@@ -1,7 +1,8 @@
 """Run a command and start it again when it fails: ``python scripts/supervise.py COMMAND...``.
 
 A worker that meets something it must not paper over (a failed send, a commit that does not return) leaves at once and comes back clean.
-It is not started again when it ended well, when its settings are bad (exit code 2), or when it did not last five seconds.
+It is not started again when it ended well, when its settings are bad (exit code 2), or when it did not last five seconds, unless all
+that it lacked were brokers (exit code 75).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from types import FrameType
 
 BAD_SETTINGS = 2
+BROKERS_AWAY = 75
 SHORT_LIFE_SECONDS = 5.0
 LONG_LIFE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 30.0
@@ -40,7 +42,7 @@ class Supervisor:
             started = time.monotonic()
             code = self._once()
             lived = time.monotonic() - started
-            if self._leaving.is_set() or code in (0, BAD_SETTINGS) or lived < SHORT_LIFE_SECONDS:
+            if self._leaving.is_set() or code in (0, BAD_SETTINGS) or (lived < SHORT_LIFE_SECONDS and code != BROKERS_AWAY):
                 return code
             pause = 1.0 if lived > LONG_LIFE_SECONDS else min(2 * pause, LONGEST_PAUSE_SECONDS)
             print(f"ended with exit code {code}; starting it again in {pause:.0f} s", flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -9,10 +10,18 @@ from typing import Any, Final
 
 from app.domain import state as states
 from app.domain.rows import decode
+from app.kafka.partitioner import partition_of
 from tables.table import StateTable
 
 TABLES: Final = {"teams": "team/", "members": "member/", "tasks": "task/", "users": "user/"}
 """What people ask for, and the prefix of its rows."""
+_ID = "[1-9][0-9]*"
+KEYS: Final = {
+    "teams": re.compile(_ID),
+    "members": re.compile(f"{_ID}/{_ID}"),
+    "tasks": re.compile(f"(user:)?{_ID}/{_ID}"),
+    "users": re.compile(_ID),
+}
 PAGE = 500
 
 
@@ -26,19 +35,24 @@ class Found:
     partition: int
 
 
-def row(table: StateTable, name: str, key: str) -> Found | None:
-    """One row that this worker owns; ``None`` where there is none."""
-    for partition in sorted(_partitions(table)):
-        value = table.rows.read(partition, (TABLES[name] + key).encode())
-        if value is not None and (seen := _visible(table, name, partition, key, value)) is not None:
-            return Found(key, seen, partition)
-    return None
+def partition_holding(name: str, key: str, partitions: int) -> int:
+    """The one partition that a row can be in, of ``partitions``.
+
+    Raises:
+        ValueError: No row of that table has such a key.
+    """
+    if not KEYS[name].fullmatch(key):
+        raise ValueError(key)
+    owner = key if name in ("teams", "users") else key.rpartition("/")[0]
+    if not owner.startswith("user:"):
+        owner = f"user:{owner}" if name == "users" else f"team:{owner}"
+    return partition_of(owner.encode(), partitions)
 
 
 def page(table: StateTable, name: str, prefix: str, after: str, limit: int) -> list[Found]:
-    """Rows that this worker owns, sorted by key, behind the key ``after``, at most ``limit``."""
+    """Rows of the partitions that this worker answers for, sorted by key, behind the key ``after``, at most ``limit``."""
     found: list[Found] = []
-    for partition in _partitions(table):
+    for partition in table.answerable():
         found += islice(_rows(table, name, partition, prefix, after), limit)
     found.sort(key=lambda one: one.key)
     return found[:limit]
@@ -47,10 +61,6 @@ def page(table: StateTable, name: str, prefix: str, after: str, limit: int) -> l
 def count(table: StateTable, name: str, partition: int) -> int:
     """How many rows a partition has under a name."""
     return sum(1 for _ in _rows(table, name, partition, "", ""))
-
-
-def _partitions(table: StateTable) -> set[int]:
-    return {partition for partition in table.owned() if table.rows.has(partition)}
 
 
 def _rows(table: StateTable, name: str, partition: int, prefix: str, after: str) -> Iterator[Found]:

@@ -112,6 +112,17 @@ class StateTable(Table[bytes, bytes]):
             raise Moved(f"partition {partition} is being folded again")
         return at
 
+    def answerable(self) -> set[int]:
+        """Partitions whose rows here are the fold, and may be shown."""
+        return {partition for partition in self.owned() if self._is_folded(partition)}
+
+    def _is_folded(self, partition: int) -> bool:
+        try:
+            self.folded(partition)
+        except Moved:
+            return False
+        return True
+
     async def on_rebalance(self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0) -> None:
         """Forget how far partitions were folded: every one of them is read again from its committed offset."""
         self._folded.clear()

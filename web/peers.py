@@ -66,6 +66,14 @@ class Peers:
         owner = self._owner(partition)
         return _read(owner, _parse_ids, await self.ask(owner, f"/internal/candidates/{user_id}", upto=str(upto)))
 
+    async def ask_owner(self, partition: int, path: str, **query: str) -> bytes:
+        """GET an internal route of the worker that owns a partition, which is not this one.
+
+        Raises:
+            Unavailable: Nobody owns it, or the owner does not answer with 200.
+        """
+        return await self.ask(self._owner(partition), path, **query)
+
     def _owner(self, partition: int) -> str:
         owner = self._cluster.owner(partition)
         if owner is None or owner == self._url:

@@ -12,6 +12,7 @@ from aiokafka.structs import OffsetAndMetadata
 from app.domain.topics import SOURCE_TOPICS, UNIFIED
 from app.errors import StartRefused
 from app.kafka.client import connection
+from app.kafka.reach import refusal
 from app.kafka.topics import GROUP
 from app.settings import Settings
 
@@ -67,7 +68,7 @@ async def ensure_started(settings: Settings, partitions: dict[str, int], start: 
             {tp: OffsetAndMetadata(offset, "") for tp, offset in (await _chosen(consumer, tps, begin, end, start)).items()}
         )
     except KafkaError as error:
-        raise StartRefused(f"the offsets of group {GROUP} could not be read or set: {error!r}") from None
+        raise refusal(error)(f"the offsets of group {GROUP} could not be read or set: {error!r}") from None
     finally:
         await consumer.stop()
 
@@ -95,7 +96,7 @@ async def accept_loss(settings: Settings, partitions: dict[str, int]) -> Offsets
         if lost:
             await consumer.commit({tp: OffsetAndMetadata(begin[tp], "") for tp in lost})
     except KafkaError as error:
-        raise StartRefused(f"the offsets of group {GROUP} could not be read or set: {error!r}") from None
+        raise refusal(error)(f"the offsets of group {GROUP} could not be read or set: {error!r}") from None
     finally:
         await consumer.stop()
     return lost

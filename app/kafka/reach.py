@@ -7,6 +7,7 @@ import asyncio
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from app.errors import BrokersAway, StartRefused
 from app.kafka.client import connection
 from app.settings import Settings
 
@@ -25,3 +26,8 @@ async def reachable(settings: Settings) -> bool:
     finally:
         await admin.close()
     return True
+
+
+def refusal(error: Exception) -> type[StartRefused]:
+    """What an error of a client is to a start: `BrokersAway` when trying again may help, else `StartRefused`."""
+    return StartRefused if isinstance(error, KafkaError) and not error.retriable else BrokersAway

@@ -12,9 +12,10 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from app.domain.topics import SOURCE_TOPICS, UNIFIED, dead_letter_topic
-from app.errors import StartRefused
+from app.errors import BrokersAway, StartRefused
 from app.kafka.client import connection
 from app.kafka.log_id import log_ids
+from app.kafka.reach import refusal
 from app.settings import Settings
 
 GROUP = "realtime-service"
@@ -81,16 +82,14 @@ async def ensure(settings: Settings) -> dict[str, int]:
         Every topic of the catalogue and its number of partitions.
 
     Raises:
-        StartRefused: No broker answers, a topic was refused, ``team.events`` is compacted, or partition counts
-            contradict each other.
+        BrokersAway: No broker answers, or not in time.
+        StartRefused: A topic was refused, ``team.events`` is compacted, or partition counts contradict each other.
     """
     admin = AIOKafkaAdminClient(**connection(settings))
     try:
         await admin.start()
     except (KafkaError, OSError) as error:
-        raise StartRefused(
-            f"KAFKA_BROKERS: no broker answers at {', '.join(settings.kafka_brokers)} ({error.__class__.__name__})"
-        ) from None
+        raise BrokersAway(f"KAFKA_BROKERS: no broker answers at {', '.join(settings.kafka_brokers)} ({error.__class__.__name__})") from None
     try:
         found = await _partitions(admin)
         specs = catalogue(settings)
@@ -100,7 +99,7 @@ async def ensure(settings: Settings) -> dict[str, int]:
         found = await _all(admin, specs)
         await _check(admin, specs, found)
     except (KafkaError, OSError) as error:
-        raise StartRefused(f"the topics could not be made: {error!r}") from None
+        raise refusal(error)(f"the topics could not be made: {error!r}") from None
     finally:
         await admin.close()
     return {spec.name: found[spec.name] for spec in specs}
@@ -129,7 +128,7 @@ async def _all(admin: AIOKafkaAdminClient, specs: list[Spec]) -> dict[str, int]:
         if not missing:
             return found
         if monotonic() > deadline:
-            raise StartRefused(f"the brokers do not show topic {missing[0]}, {SHOW_SECONDS:.0f} s after it was made")
+            raise BrokersAway(f"the brokers do not show topic {missing[0]}, {SHOW_SECONDS:.0f} s after it was made")
         await asyncio.sleep(0.1)
 
 

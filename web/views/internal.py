@@ -6,14 +6,13 @@ from aiohttp import web
 
 from app.errors import Unavailable
 from app.kafka.partitioner import partition_of
-from tables import inspect
 from tables.inspect import TABLES
 from tables.seed import candidates, seed
 from web.identity import bearer_of, same, user_id_of
 from web.peers import dump_seed
 from web.problems import Problem, unavailable
 from web.views.base import View, answer
-from web.views.tables import as_json, count_rows
+from web.views.tables import own_counts, own_rows
 
 
 class InternalView(View):
@@ -72,9 +71,9 @@ class Counts(InternalView):
     path = "/internal/tables"
 
     async def get(self, request: web.Request) -> web.Response:
-        """Their numbers."""
+        """Their numbers, and of which partitions they are."""
         self.peer(request)
-        return answer(await count_rows(self))
+        return answer(await own_counts(self))
 
 
 class Rows(InternalView):
@@ -83,13 +82,12 @@ class Rows(InternalView):
     path = "/internal/tables/{name}"
 
     async def get(self, request: web.Request, name: str) -> web.Response:
-        """A page."""
+        """A page, and of which partitions it is."""
         self.peer(request)
         if name not in TABLES:
             raise Problem(404, "there is nothing here")
         query = request.query
-        found = inspect.page(self.context.table, name, query["prefix"], query["after"], int(query["limit"]))
-        return answer([as_json(one, self.context.settings.url) for one in found])
+        return answer(own_rows(self, name, query["prefix"], query["after"], int(query["limit"])))
 
 
 VIEWS = (Seeds, Candidates, Counts, Rows)

@@ -10,19 +10,17 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from app.domain.topics import UNIFIED
 from app.errors import Unavailable
 from tables import inspect
-from tables.inspect import TABLES, Found
+from tables.inspect import TABLES
 from web.problems import Problem, unavailable
 from web.views.base import View, answer, bad_query
 
+Answer = dict[str, Any]
+
 LIMIT = 100
 LIMIT_MAX = 1000
-
-
-def as_json(found: Found, worker: str) -> dict[str, Any]:
-    """A row as the API tells it."""
-    return {"key": found.key, "value": found.value, "partition": found.partition, "worker": worker}
 
 
 def known(name: str) -> str:
@@ -36,11 +34,33 @@ def known(name: str) -> str:
     return name
 
 
-async def ask_all(view: View, path: str, **query: str) -> dict[str, Any]:
-    """The JSON answers of every other worker, by URL.
+def own_rows(view: View, name: str, prefix: str, after: str, limit: int) -> Answer:
+    """A page of this worker's rows, and the partitions that it is of."""
+    table, worker = view.context.table, view.context.settings.url
+    partitions = sorted(table.answerable())
+    rows = [
+        {"key": found.key, "value": found.value, "partition": found.partition, "worker": worker}
+        for found in inspect.page(table, name, prefix, after, limit)
+    ]
+    return {"partitions": partitions, "rows": rows}
+
+
+async def own_counts(view: View) -> Answer:
+    """Rows of this worker by partition and table; other requests go on between partitions."""
+    table = view.context.table
+    counts: dict[str, dict[str, int]] = {}
+    for partition in sorted(table.answerable()):
+        if table.rows.has(partition):  # it may have gone while others were counted
+            counts[str(partition)] = {name: inspect.count(table, name, partition) for name in TABLES}
+        await asyncio.sleep(0)
+    return {"partitions": [int(partition) for partition in counts], "counts": counts}
+
+
+async def ask_all(view: View, own: Answer, path: str, **query: str) -> list[tuple[Answer, set[int]]]:
+    """The answers of all workers, this one's ``own`` first, each with the partitions that are to be taken from it.
 
     Raises:
-        Problem: 503, naming the workers that did not answer: a part of the rows is no answer.
+        Problem: 503, naming the workers that did not answer, or the partitions that nobody answers for: a part of the rows is no answer.
     """
     peers = view.context.peers
     urls = peers.others()
@@ -48,19 +68,16 @@ async def ask_all(view: View, path: str, **query: str) -> dict[str, Any]:
     silent = [url for url, body in zip(urls, answers, strict=True) if isinstance(body, Unavailable)]
     if silent:
         raise unavailable(f"no answer from {', '.join(silent)}")
-    return {url: orjson.loads(body) for url, body in zip(urls, answers, strict=True) if isinstance(body, bytes)}
-
-
-async def count_rows(view: View) -> dict[str, int]:
-    """Rows of this worker by table; other requests go on between partitions."""
-    table = view.context.table
-    counts = dict.fromkeys(TABLES, 0)
-    for partition in sorted(table.owned()):
-        for name in TABLES:
-            if table.rows.has(partition):
-                counts[name] += inspect.count(table, name, partition)
-            await asyncio.sleep(0)
-    return counts
+    missing = set(range(view.context.topics[UNIFIED]))
+    found: list[tuple[Answer, set[int]]] = []
+    for one in [own, *(orjson.loads(body) for body in answers if isinstance(body, bytes))]:
+        # Two may answer for a partition that moves: it is taken from one of them.
+        taken = missing.intersection(one["partitions"])
+        missing -= taken
+        found.append((one, taken))
+    if missing:
+        raise unavailable(f"nobody answers for {', '.join(f'{UNIFIED}-{partition}' for partition in sorted(missing))}")
+    return found
 
 
 class Tables(View):
@@ -71,10 +88,11 @@ class Tables(View):
     async def get(self, request: web.Request) -> web.Response:
         """Rows of all workers."""
         await self.admin(request)
-        totals = await count_rows(self)
-        for counts in (await ask_all(self, "/internal/tables")).values():
-            for name, number in counts.items():
-                totals[name] += number
+        totals = dict.fromkeys(TABLES, 0)
+        for one, taken in await ask_all(self, await own_counts(self), "/internal/tables"):
+            for partition in taken:
+                for name, number in one["counts"][str(partition)].items():
+                    totals[name] += number
         return answer({"tables": [{"name": name, "rows": number} for name, number in totals.items()]})
 
 
@@ -88,9 +106,9 @@ class Rows(View):
         await self.admin(request)
         known(name)
         prefix, limit, after = request.query.get("prefix", ""), _limit(request), _after(request)
-        rows = [as_json(found, self.context.settings.url) for found in inspect.page(self.context.table, name, prefix, after, limit)]
-        for others in (await ask_all(self, f"/internal/tables/{name}", prefix=prefix, after=after, limit=str(limit))).values():
-            rows += others
+        own = own_rows(self, name, prefix, after, limit)
+        answers = await ask_all(self, own, f"/internal/tables/{name}", prefix=prefix, after=after, limit=str(limit))
+        rows = [row for one, taken in answers for row in one["rows"] if row["partition"] in taken]
         rows.sort(key=lambda row: row["key"])
         more = len(rows) >= limit
         cursor = base64.urlsafe_b64encode(rows[limit - 1]["key"].encode()).decode() if more else None
@@ -106,13 +124,27 @@ class Row(View):
         """The row, wherever it is."""
         await self.admin(request)
         known(name)
-        found = inspect.row(self.context.table, name, key)
-        if found is not None:
-            return answer(as_json(found, self.context.settings.url))
-        for one in (await ask_all(self, f"/internal/tables/{name}", prefix=key, after="", limit="1")).values():
-            if one and one[0]["key"] == key:
-                return answer(one[0])
+        try:
+            partition = inspect.partition_holding(name, key, self.context.topics[UNIFIED])
+        except ValueError:
+            raise Problem(404, "there is no such row") from None
+        # Of the rows that begin with the key the first is the row itself, if it is there.
+        own = own_rows(self, name, key, "", 1)
+        if partition not in own["partitions"]:
+            own = await self._ask_owner(partition, f"/internal/tables/{name}", prefix=key, after="", limit="1")
+        for row in own["rows"]:
+            if row["key"] == key:
+                return answer(row)
         raise Problem(404, "there is no such row")
+
+    async def _ask_owner(self, partition: int, path: str, **query: str) -> Answer:
+        try:
+            found: Answer = orjson.loads(await self.context.peers.ask_owner(partition, path, **query))
+        except Unavailable as error:
+            raise unavailable(str(error)) from None
+        if partition not in found["partitions"]:
+            raise unavailable(f"nobody answers for {UNIFIED}-{partition}")
+        return found
 
 
 def _limit(request: web.Request) -> int:

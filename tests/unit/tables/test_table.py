@@ -9,6 +9,7 @@ from faust.types import TP
 
 from app.domain.rows import Row, decode
 from app.errors import Moved, SendFailed
+from app.kafka.partitioner import partition_of
 from app.kafka.topics import CHANGELOG
 from tables import inspect
 from tables.changelog import META_KEY, last_row_key
@@ -221,18 +222,45 @@ async def test_people_see_what_is_there_and_no_tombstones(tables: Tables) -> Non
         ("4/7", "x", 4)
     ]
     assert [inspect.count(see, name, 0) for name in inspect.TABLES] == [1, 1, 1, 0]
-    assert inspect.row(see, "teams", "42") is None
-    assert inspect.row(see, "members", "4/2") is None
-    assert inspect.row(see, "teams", "4") == Found("4", inspect.page(see, "teams", "4", "", 1)[0].value, 0)
 
 
 async def test_personal_tasks_belong_to_no_team(tables: Tables) -> None:
     tables.own(0)
     await tables.table.write(0, {"task/user:7/5": Row({"created": "x" * 60}, {"title": ("1", "mine")}), "user/7": Row({}, {})}, {}, 0)
-    found = inspect.row(tables.table, "tasks", "user:7/5")
-    assert found is not None
+    [found] = inspect.page(tables.table, "tasks", "user:7/", "", 10)
     assert (found.value["teamId"], found.value["title"]) == (None, "mine")
-    assert inspect.row(tables.table, "users", "7") == Found("7", {"userId": 7, "username": None, "email": None}, 0)
+    assert inspect.page(tables.table, "users", "", "", 10) == [Found("7", {"userId": 7, "username": None, "email": None}, 0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "owner"),
+    [
+        ("teams", "42", "team:42"),
+        ("members", "42/7", "team:42"),
+        ("tasks", "42/1001", "team:42"),
+        ("tasks", "user:7/1001", "user:7"),
+        ("users", "7", "user:7"),
+    ],
+)
+def test_a_row_is_in_the_partition_of_its_team_or_user(name: str, key: str, owner: str) -> None:
+    assert inspect.partition_holding(name, key, 8) == partition_of(owner.encode(), 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("teams", "4/2"), ("teams", "x"), ("users", "07"), ("members", "4"), ("tasks", "team:4/1"), ("tasks", "/")]
+)
+def test_a_key_that_no_row_has_is_none(name: str, key: str) -> None:
+    with pytest.raises(ValueError, match=key):
+        inspect.partition_holding(name, key, 8)
+
+
+async def test_rows_that_are_not_the_fold_yet_are_not_shown(tables: Tables) -> None:
+    tables.own(0, 1)
+    tables.table.rows.write(1, [(b"user/1", stored({"x": Row({}, {})})["x"])], 0)
+    await tables.table.write(0, {"user/2": Row({}, {})}, {}, 0)
+    tables.begun_at.clear()
+    assert tables.table.answerable() == {0}
+    assert [found.key for found in inspect.page(tables.table, "users", "", "", 10)] == ["2"]
 
 
 async def test_a_page_is_sorted_over_partitions_begins_behind_a_key_and_is_no_longer_than_asked(
