@@ -18,7 +18,7 @@ class StartRefused(TeamcastError):
 class BrokersAway(StartRefused):
     """The brokers do not answer, or not in time: nothing to be set right here, so a supervisor tries again."""
 
-    exit_code = 75  # EX_TEMPFAIL of sysexits.h
+    exit_code = 69  # EX_UNAVAILABLE of sysexits.h
 
 
 class SendFailed(TeamcastError):

@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 from app import metrics  # noqa: E402
 from app.commands import command  # noqa: E402
 from app.domain.errors import Code  # noqa: E402
+from app.errors import BrokersAway  # noqa: E402
 from app.kafka import embedded_errors, topics, watchdog  # noqa: E402
 from app.settings import Settings  # noqa: E402
 from app.worker import EXIT_LATE  # noqa: E402
@@ -161,6 +162,7 @@ def exit_code_table() -> str:
         ("commands", "128 + N", "Ended by signal N."),
         ("worker", "1", "It met something that it must not paper over (a failed send, say); a restart reads again from the last commit."),
         ("worker", str(watchdog.EXIT_CODE), f"Stood still for {watchdog.STUCK_SECONDS:g} s while the brokers answered."),
+        ("worker", str(BrokersAway.exit_code), "No broker answered when it started; `scripts/supervise.py` tries again."),
         ("worker", str(EXIT_LATE), "Asked to stop, and something hung. What was not committed is read again."),
     ]
     for error in embedded_errors.BrokerError.__subclasses__():

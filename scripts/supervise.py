@@ -2,7 +2,7 @@
 
 A worker that meets something it must not paper over (a failed send, a commit that does not return) leaves at once and comes back clean.
 It is not started again when it ended well, when its settings are bad (exit code 2), or when it did not last five seconds, unless all
-that it lacked were brokers (exit code 75).
+that it lacked were brokers (exit code 69).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from types import FrameType
 
 BAD_SETTINGS = 2
-BROKERS_AWAY = 75
+BROKERS_AWAY = 69
 SHORT_LIFE_SECONDS = 5.0
 LONG_LIFE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 30.0

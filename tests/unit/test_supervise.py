@@ -46,13 +46,13 @@ def test_what_does_not_last_is_not_started_again() -> None:
 
 def test_what_only_lacked_brokers_is_started_again_however_short_it_lived(tmp_path: Path) -> None:
     note = tmp_path / "note"
-    child = f"import pathlib, sys; p = pathlib.Path({str(note)!r}); again = p.exists(); p.write_text(''); sys.exit(0 if again else 75)"
+    child = f"import pathlib, sys; p = pathlib.Path({str(note)!r}); again = p.exists(); p.write_text(''); sys.exit(0 if again else 69)"
 
     process = supervise(child, patient=False)
     output, _ = process.communicate(timeout=20)
 
     assert process.returncode == 0
-    assert "exit code 75; starting it again" in output
+    assert "exit code 69; starting it again" in output
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
