@@ -24,7 +24,7 @@ from delivery.feed import Encode, Feed
 from delivery.feeds import Feeds
 from delivery.listener import GapReason, Listener
 from delivery.log_reader import LogReader
-from delivery.membership import first_position
+from delivery.membership import first_position, is_touched
 from delivery.resume import Resumed, resume
 from delivery.ring import Ring
 from delivery.tail import Tail
@@ -263,7 +263,7 @@ class Hub(Service):
                 # Found late, and a member since before: there is no event to begin with.
                 feed.place(Cursor(feed, listener, feed.head, snapshot_after=0))
                 return
-            after = first_position(entries, listener.user_id, after)
+            after = first_position(entries, listener.user_id, after, feed.view.removed(listener.user_id))
         if present is not None:
             present.come_back(after)
             return
@@ -321,7 +321,7 @@ class Hub(Service):
         if held is None:
             return "overflow"
         missed = [*resumed.backlog, *held]
-        if feed.view.team_id is not None and first_position(missed, listener.user_id, -2) != -2:
+        if feed.view.team_id is not None and is_touched(missed, listener.user_id):
             return "membership"
         return None
 

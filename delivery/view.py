@@ -90,6 +90,11 @@ class View:
         """The user's role; ``None`` for someone who is no member."""
         return states.member_role(self._members.get(user_id), self._deleted)
 
+    def removed(self, user_id: int) -> str:
+        """Rank of the newest removal of a user or deletion of the team; empty where there was none."""
+        row = self._members.get(user_id)
+        return max((row.marks.get("removed") if row else None) or "", self._deleted or "")
+
     def member_ids(self) -> list[int]:
         """Ids of the members, sorted."""
         return [user_id for user_id in sorted(self._members) if self.role(user_id) is not None]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 
 from delivery.entry import Entry
 from delivery.membership import first_position
-from tests.unit.delivery.fakes import entry_of, record, unreadable
+from delivery.view import View
+from tests.unit.delivery.fakes import entry_of, record, rows_of, unreadable
 from tests.unit.domain.naive_model import NaiveModel, Record
 from tests.unit.domain.worlds import USERS, histories
 
@@ -23,6 +26,7 @@ added = record("team.member_added", 33, userId=ME, role="member")
 added_again = record("team.member_added", 34, userId=ME, role="member")
 late_removal = record("team.member_removed", 1, userId=ME)
 removed = record("team.member_removed", 33, userId=ME, offset=0)
+removed_then = record("team.member_removed", 33, userId=ME)
 created_by_me = record("team.created", 33, ownerId=ME)
 created_by_actor = record("team.created", 33, actor=ME)
 created_by_other = record("team.created", 2, ownerId=OTHER)
@@ -33,6 +37,11 @@ other_removed = record("team.member_removed", 33, userId=OTHER)
 
 def entries(records: list[Record | None], first: int = AFTER + 1) -> list[Entry]:
     return [unreadable(offset) if one is None else entry_of(one, offset) for offset, one in enumerate(records, first)]
+
+
+def removal(records: Sequence[Record | None], user: int = ME) -> str:
+    """Rank of the newest removal of a user, as a view knows it that has folded these records."""
+    return View("team:1", -1, rows_of([one for one in records if one is not None], "team:1")).removed(user)
 
 
 @pytest.mark.parametrize(
@@ -49,10 +58,15 @@ def entries(records: list[Record | None], first: int = AFTER + 1) -> list[Entry]
         ([task, created_by_me], 10),
         ([task, created_by_actor], 10),
         ([task, task, added, task, task], 11),
-        ([task, removed, task, added], 12),
+        ([task, removed, task, added_again], 12),
         ([task, added, removed, added_again, task], 12),
-        # The last of several; a needless gap is right.
-        ([task, added, added_again], 11),
+        # The first of several.
+        ([task, added, added_again], 10),
+        ([task, created_by_me, added], 10),
+        # Unless a removal outranks it, whether it came before, after or in between.
+        ([task, added, removed_then, added_again], 12),
+        ([task, added, added_again, removed_then], 11),
+        ([removed_then, added, added_again], 11),
         # Touched, and nothing that makes them one: nothing before the end is proven.
         ([task, late_removal, task], 12),
         ([created_by_other, task], 11),
@@ -65,12 +79,12 @@ def entries(records: list[Record | None], first: int = AFTER + 1) -> list[Entry]
     ],
 )
 def test_where_a_member_begins(records: list[Record | None], expected: int) -> None:
-    assert first_position(entries(records), ME, AFTER) == expected
+    assert first_position(entries(records), ME, AFTER, removal(records)) == expected
 
 
 @pytest.mark.parametrize("touches", [late_removal, created_by_other, deleted_late])
 def test_a_member_made_by_the_first_record_of_the_range_begins_with_it_whatever_touches_it_later(touches: Record) -> None:
-    assert first_position(entries([added, task, touches, task]), ME, AFTER) == AFTER
+    assert first_position(entries([added, task, touches, task]), ME, AFTER, removal([added, task, touches, task])) == AFTER
 
 
 @given(histories())
@@ -80,7 +94,16 @@ def test_a_member_gets_no_record_of_a_time_when_they_were_none(history: list[Rec
         for start in range(len(own)):
             if NaiveModel(own).role(1, user) is None:
                 continue
-            begin = first_position(entries(list(own[start:]), start), user, start - 1)
+            begin = first_position(entries(list(own[start:]), start), user, start - 1, removal(own, user))
             for offset in range(begin + 1, len(own)):
                 before, after = NaiveModel(own[:offset]).role(1, user), NaiveModel(own[: offset + 1]).role(1, user)
                 assert before or after, "a record of a time when they were no member"
+
+
+@given(histories())
+def test_a_new_member_whom_nobody_removes_begins_with_the_record_that_made_them_one(history: list[Record]) -> None:
+    own = [one for one in history if one.event.key == "team:1" and one.event.type not in ("team.deleted", "team.member_removed")]
+    for user in USERS:
+        if NaiveModel(own).role(1, user) is not None:
+            made = next(offset for offset in range(len(own)) if NaiveModel(own[: offset + 1]).role(1, user) is not None)
+            assert first_position(entries(list(own), 0), user, -1, removal(own, user)) == made - 1
