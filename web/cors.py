@@ -19,7 +19,7 @@ _READING = ("GET", "HEAD", "OPTIONS")
 
 
 def add_cors(application: web.Application, settings: Settings) -> None:
-    """Guard every route by its host, and open /api and /events to allowed origins. There are no cookies, so no credentials either."""
+    """Guard every route by its host, and open /api, /events and /sdk to allowed origins. There are no cookies, so no credentials either."""
 
     @web.middleware
     async def hosts(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -50,7 +50,8 @@ def add_cors(application: web.Application, settings: Settings) -> None:
 
 def open_to_origins(path: str) -> bool:
     """Whether pages of allowed origins may use a route."""
-    return path == "/events" or path.startswith("/api/")
+    # Who may not connect has no use for the client either, and need not learn that there is a server here.
+    return path == "/events" or path.startswith(("/api/", "/sdk/"))
 
 
 def _allowance(request: web.Request, settings: Settings) -> dict[str, str]:

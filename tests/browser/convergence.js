@@ -1,27 +1,19 @@
-// Follows a user's teams as the board does, without drawing: the board's own store and connection.
+// Follows a user's teams as any program does: with the client, without drawing.
 async (userId) => {
-  const { Store } = await import("/board/store.js");
-  const { Connection } = await import("/board/connection.js");
+  const { Teamcast } = await import("/sdk/teamcast.js");
   const states = [];
-  const nothing = () => {};
-  const store = new Store(userId, {
-    columns: nothing, team: nothing, task: nothing, user: nothing, synced: nothing, trouble: nothing,
-    event: (event) => { if (event.state !== undefined) states.push([event.type, event.state === null]); },
+  const seen = new Set();
+  const client = new Teamcast({ userId });
+  client.addEventListener("event", ({ detail: { event } }) => {
+    seen.add(event.eventId);
+    if (event.state !== undefined) states.push([event.type, event.state === null]);
   });
-  const connection = new Connection(userId, { onState: nothing, onOpen: () => store.sync(), onEvent: (event) => store.receive(event) });
-  connection.open();
+  client.subscribe("all");
+  client.connect();
   window.replica = {
-    synced: () => store.synced,
+    synced: () => client.synced,
     states: () => states,
-    has: (eventId) => store.recent.has(eventId),
-    team: (key) => {
-      const stream = store.streams.get(key);
-      if (!stream || !stream.loaded || stream.buffer) return null;
-      return {
-        team: stream.team,
-        members: [...stream.members].map(([userId, role]) => ({ userId, role })).sort((a, b) => a.userId - b.userId),
-        tasks: [...stream.tasks.values()].sort((a, b) => a.taskId - b.taskId),
-      };
-    },
+    has: (eventId) => seen.has(eventId),
+    team: (key) => (client.synced ? (client.team(key)?.toJSON() ?? null) : null),
   };
 }

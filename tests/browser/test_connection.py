@@ -68,7 +68,6 @@ async def test_a_user_that_the_server_refuses_stops_the_page_and_says_why(boards
     ada = fresh()
     for theme in ("light", "dark"):
         board = await boards.blank(theme=theme, script=WITHOUT_USER)
-        board.expected.append("404 .*/api/users/")
         await board.open(ada, live=False)
         pill = board.page.get_by_test_id("connection")
         await expect(pill).to_have_attribute("data-state", "stopped")

@@ -1,4 +1,4 @@
-"""The page's modules by themselves: each test of units/*.test.js, run in the browser against the modules that the worker serves."""
+"""The board's and the client's modules by themselves: each test of units/ and sdk/, run in the browser; no server is needed."""
 
 from __future__ import annotations
 
@@ -10,34 +10,42 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, Route
 
-from tests.processes import Worker
+from web.pages import FOLDER as PAGES
 
-UNITS = Path(__file__).parent / "units"
+HERE = Path(__file__).parent
+ORIGIN = "http://units.localhost"
 _NAME = re.compile(r'^test\("([^"]+)"', re.MULTILINE)
-CASES = [(file.name, name) for file in sorted(UNITS.glob("*.test.js")) for name in _NAME.findall(file.read_text(encoding="utf-8"))]
+FILES = sorted([*HERE.glob("sdk/*.test.js"), *HERE.glob("units/*.test.js")])
+CASES = [(f"{file.parent.name}/{file.name}", name) for file in FILES for name in _NAME.findall(file.read_text(encoding="utf-8"))]
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def page(worker: Worker, browser: Browser) -> AsyncIterator[Page]:
-    """An empty page of the worker's own origin, with the tests beside the modules."""
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """An empty page; the modules stand where a worker serves them, the tests in /tests."""
 
     async def serve(route: Route) -> None:
-        file = UNITS / route.request.url.rpartition("/")[2]
+        path = route.request.url.removeprefix(ORIGIN + "/")
+        file = HERE / path.removeprefix("tests/") if path.startswith("tests/") else PAGES / path
         if file.suffix == ".js":
             await route.fulfill(path=file, content_type="text/javascript")
         else:
             await route.fulfill(body="<!doctype html><title>Units</title>", content_type="text/html")
 
     context = await browser.new_context()
-    await context.route(f"{worker.url}/units/*", serve)
+    await context.route(ORIGIN + "/**", serve)
     opened = await context.new_page()
-    await opened.goto(f"{worker.url}/units/")
+    await opened.goto(ORIGIN + "/")
     yield opened
     await context.close()
+
+
+async def test_every_test_is_found() -> None:
+    written = sum(file.read_text(encoding="utf-8").count("\ntest(") for file in FILES)
+    assert len(CASES) == len(set(CASES)) == written > 100
 
 
 @pytest.mark.parametrize(("file", "name"), CASES)
 async def test_unit(page: Page, file: str, name: str) -> None:
     await page.evaluate(
-        "async ([file, name]) => { await import(`/units/${file}`); await (await import('/units/harness.js')).run(name); }", [file, name]
+        "async ([file, name]) => { await import(`/tests/${file}`); await (await import('/tests/sdk/harness.js')).run(name); }", [file, name]
     )

@@ -1,4 +1,4 @@
-"""The pages: static files, served from our own address alone."""
+"""The pages, and the client that others may load: static files."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".s
 def add_pages(application: web.Application) -> None:
     """Add the pages and their files, each by its own route: there is no path to play tricks with."""
     _add(application, "/favicon.ico", FOLDER / "board" / "icon.svg")
-    for folder, address in (("board", "/"),):
+    for folder, address in (("board", "/"), ("sdk", None)):
         for file in sorted((FOLDER / folder).rglob("*")):
             if file.suffix in TYPES:
                 name = file.relative_to(FOLDER / folder).as_posix()
-                _add(application, address if name == "index.html" else f"/{folder}/{name}", file)
+                _add(application, address if address and name == "index.html" else f"/{folder}/{name}", file)
 
 
 def _add(application: web.Application, path: str, file: Path) -> None:

@@ -110,33 +110,29 @@ export function made(options = {}, { random = () => 0.5 } = {}) {
   const page = new EventTarget();
   const document = Object.assign(new EventTarget(), { hidden: false });
   const device = { online: true };
-  const client = new Teamcast({
-    url: "ws://here/ws",
-    ...(options.token ? {} : { userId: 7 }),
-    ...options,
-    platform: {
-      WebSocket: class extends Socket {
-        constructor(url, protocols) {
-          super(url, protocols);
-          sockets.push(this);
-        }
-      },
-      setTimeout: clock.setTimeout,
-      clearTimeout: clock.clearTimeout,
-      now: () => clock.now,
-      random,
-      online: () => device.online,
-      page,
-      document,
+  const platform = {
+    WebSocket: class extends Socket {
+      constructor(url, protocols) {
+        super(url, protocols);
+        sockets.push(this);
+      }
     },
-  });
+    setTimeout: clock.setTimeout,
+    clearTimeout: clock.clearTimeout,
+    now: () => clock.now,
+    random,
+    online: () => device.online,
+    page,
+    document,
+  };
+  const client = new Teamcast({ url: "ws://here/ws", ...(options.token ? {} : { userId: 7 }), ...options, platform });
   const log = [];
   for (const type of ["status", "sync", "event", "snapshot", "gap", "joined", "left", "presence", "delayed", "error"]) {
     client.addEventListener(type, ({ detail }) => log.push([type, detail]));
   }
   const told = (type) => log.filter(([one]) => one === type).map(([, detail]) => detail);
   const errors = () => told("error").map((error) => error.code);
-  return { client, clock, sockets, page, document, device, log, told, errors, socket: () => sockets.at(-1) };
+  return { client, platform, clock, sockets, page, document, device, log, told, errors, socket: () => sockets.at(-1) };
 }
 
 /** A client that is connected, and has asked for `teams`. */

@@ -21,14 +21,3 @@ export function equal(actual, expected, what = "") {
 export function ok(value, what) {
   if (!value) throw new Error(what);
 }
-
-/** Lets everything run that waits for nothing but its turn. */
-export const settled = () => new Promise((resolve) => setTimeout(resolve));
-
-/** Waits until `look` gives something; throws after two seconds. */
-export async function until(look, what) {
-  for (const end = performance.now() + 2_000; performance.now() < end; await new Promise((resolve) => setTimeout(resolve, 5))) {
-    if (look()) return;
-  }
-  throw new Error(`never: ${what}`);
-}

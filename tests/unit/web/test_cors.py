@@ -58,7 +58,7 @@ class Client:
 
 async def _serve(settings: Settings) -> AsyncIterator[Client]:
     application = web.Application(middlewares=[problems])
-    for path in ("/", "/healthz", "/metrics", "/ws", "/api/teams/1", "/internal/tables"):
+    for path in ("/", "/healthz", "/metrics", "/ws", "/api/teams/1", "/internal/tables", "/sdk/teamcast.js"):
         application.router.add_get(path, _found)
     application.router.add_post("/api/events/task.created", _found)
     application.router.add_get("/api/tables", _refused)
@@ -113,7 +113,8 @@ async def test_a_foreign_origin_gets_nothing(guarded: Client, origin: str) -> No
     streamed = await guarded.ask("GET", "/events", Origin=origin)
     assert streamed.status == 403
     read = await guarded.ask("GET", "/api/teams/1", Origin=origin)
-    for answer in (preflight, posted, streamed, read):
+    loaded = await guarded.ask("GET", "/sdk/teamcast.js", Origin=origin)
+    for answer in (preflight, posted, streamed, read, loaded):
         assert cors_of(answer) == {}
         assert answer.headers["Vary"] == "Origin"
 
@@ -124,6 +125,7 @@ async def test_a_foreign_origin_gets_nothing(guarded: Client, origin: str) -> No
         ("GET", "/api/teams/1", 200),
         ("POST", "/api/events/task.created", 200),
         ("GET", "/events", 200),
+        ("GET", "/sdk/teamcast.js", 200),
         ("GET", "/api/tables", 401),
         ("GET", "/api/nothing", 404),
         ("POST", "/api/teams/1", 405),

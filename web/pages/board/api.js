@@ -3,11 +3,10 @@ const TIMEOUT_MS = 20_000;
 
 /** An answer that is not a success: `status`, the problem's text, and the faults of single fields. */
 export class Problem extends Error {
-  constructor(status, message, errors = [], retryAfterSeconds = null) {
+  constructor(status, message, errors = []) {
     super(message);
     this.status = status;
     this.errors = errors;
-    this.retryAfterSeconds = retryAfterSeconds;
   }
 }
 
@@ -25,15 +24,8 @@ async function request(path, options = {}) {
   }
   const errors = Array.isArray(body?.errors) ? body.errors : [];
   const text = body?.detail ?? body?.title ?? `The server answered ${response.status}.`;
-  const wait = Number(response.headers.get("Retry-After"));
-  throw new Problem(response.status, text, errors, Number.isFinite(wait) && wait > 0 ? wait : null);
+  throw new Problem(response.status, text, errors);
 }
-
-/** A team's snapshot. Raises Problem. */
-export const fetchTeam = (teamId) => request(`/api/teams/${teamId}`);
-
-/** A user's profile, teams, personal tasks, and the position of their own stream. Raises Problem. */
-export const fetchUser = (userId) => request(`/api/users/${userId}`);
 
 /** Writes one source event; gives {topic, partition, offset, eventId} once the brokers have it. Raises Problem. */
 export const postEvent = (topic, value) =>

@@ -1,5 +1,4 @@
 import { postEvent } from "./api.js";
-import { Connection } from "./connection.js";
 import { byId, setAttribute, setText } from "./dom.js";
 import { Feed } from "./feed.js";
 import { wireDialogs } from "./forms.js";
@@ -11,18 +10,17 @@ import { Store } from "./store.js";
 import { Tasks } from "./tasks.js";
 import { Teams } from "./teams.js";
 import { View } from "./view.js";
+import { whyClosed } from "./words.js";
 
 /** How long a sent event may take to come back by the socket before we say so, in milliseconds. */
 const ECHO_MS = 10_000;
 
 const root = document.documentElement;
 
-/** The page: one user, their store and connection, and what the dialogs need of them. */
+/** The page: one user, their store, and what the dialogs need of it. */
 class App {
   userId = null;
   #store = null;
-  #connection = null;
-  #fresh = false;
   #dismiss = null;
   #feed = new Feed();
   #view = new View(this.#feed);
@@ -41,13 +39,12 @@ class App {
     else if (userId !== this.userId) this.#enter(userId);
   }
 
-  /** Goes to a user's board; `fresh` when they have been made just now and the server may not know them yet. */
-  choose(userId, { fresh = false } = {}) {
+  /** Goes to a user's board. */
+  choose(userId) {
     if (userId === this.userId) {
       if (byId("connection").dataset.state === "stopped") this.reconnect();
       return;
     }
-    this.#fresh = fresh;
     const url = new URL(location.href);
     url.searchParams.set("user", String(userId));
     history.pushState(null, "", url);
@@ -56,7 +53,7 @@ class App {
 
   reconnect() {
     this.#dismiss?.();
-    this.#connection?.open();
+    this.#store?.open();
   }
 
   stream(key) {
@@ -86,12 +83,7 @@ class App {
 
   /** Marks a card as waiting; false when it is waiting already. */
   setPending(key, taskId, what) {
-    const stream = this.stream(key);
-    if (!stream) return false;
-    stream.pending ??= new Map();
-    if (what && stream.pending.has(taskId)) return false;
-    if (what) stream.pending.set(taskId, what);
-    else stream.pending.delete(taskId);
+    if (!this.#store?.setPending(key, taskId, what)) return false;
     this.#view.taskChanged(key, taskId, false);
     return true;
   }
@@ -144,22 +136,12 @@ class App {
     this.#store = store;
     this.#view.use(store);
     this.#showUser();
-    this.#connection = new Connection(userId, {
-      onState: (state) => this.#showConnection(state),
-      onOpen: () => {
-        store.sync({ expectUser: this.#fresh });
-        this.#fresh = false;
-      },
-      onEvent: (event) => store.receive(event),
-    });
-    this.#connection.open();
+    store.open();
   }
 
   #end() {
-    this.#connection?.close();
     this.#store?.close();
     this.#dismiss?.();
-    this.#connection = null;
     this.#store = null;
     this.#feed.clear();
     this.#view.use(null);
@@ -177,38 +159,55 @@ class App {
         this.teams.refresh(key);
       },
       task: (key, taskId, moved, event) => this.#view.taskChanged(key, taskId, moved, event),
+      head: (key) => {
+        this.#view.headChanged(key);
+        this.teams.refresh(key);
+      },
       user: () => this.#showUser(),
-      event: (event) => {
-        const key = event.teamId ?? "me";
-        this.#feed.add(event, { teamName: this.teamName(key), titleOf: () => this.task(key, event.data.taskId)?.title });
+      event: (event, { key, before, after }) => {
+        this.#feed.add(event, { teamName: this.teamName(key), titleOf: () => (before ?? after)?.title });
         this.#view.request();
       },
+      gap: (key) => this.#note(`Some events of ${this.teamName(key)} are missing here. What is shown is as it is now.`),
       synced: (ok) => {
         setAttribute(byId("board"), "data-synced", String(ok));
-        if (ok) this.#status.show({ state: "live" });
+        if (ok) this.#showLive();
       },
-      trouble: (text) => this.toast(text, "error"),
+      delayed: () => {
+        if (byId("connection").dataset.state === "live") this.#showLive();
+      },
+      status: (status) => this.#showConnection(status),
     };
   }
 
-  #showConnection(state) {
+  #note(text) {
+    this.#feed.note(text);
+    this.#view.request();
+  }
+
+  #showLive() {
+    this.#status.show({ state: "live", delayed: this.#store.delayed });
+  }
+
+  #showConnection(status) {
     this.#dismiss?.();
     this.#dismiss = null;
-    if (state.state === "open") {
+    const { state } = status;
+    if (state === "connected") {
       return; // live once the snapshots are here too
     }
-    if (state.state !== "connecting" && this.#store?.synced) {
-      this.#store.lost();
-      this.#feed.note("Connection lost. What follows starts from fresh snapshots.");
-      this.#view.request();
-    } else if (state.state !== "connecting") {
-      this.#store?.lost();
+    const wasLive = byId("connection").dataset.state === "live";
+    if (wasLive) this.#note("Connection lost. What happens meanwhile follows when it is back.");
+    if (state === "connecting" || state === "paused") {
+      this.#status.show({ state: "connecting" });
+      return;
     }
-    this.#status.show(state);
-    if (state.state === "stopped") {
-      const other = state.code === 4501;
+    const reason = whyClosed(status);
+    this.#status.show({ state, retryAt: status.retryAt, reason });
+    if (state === "stopped") {
+      const other = status.code === 4501;
       const run = () => (other ? this.picker.showDialog() : this.reconnect());
-      this.#dismiss = this.toast(state.reason, "error", { text: other ? "Choose a user" : "Try again", run });
+      this.#dismiss = this.toast(reason, "error", { text: other ? "Choose a user" : "Try again", run });
     }
   }
 

@@ -1,7 +1,7 @@
 import { h, icon, place, setAttribute, setText } from "./dom.js";
 import { Card } from "./card.js";
-import { ordered } from "./fold.js";
-import { avatar, paintAvatar } from "./people.js";
+import { ordered } from "./order.js";
+import { avatar, paintAvatar, showOnline } from "./people.js";
 
 /** Cards shown at first, and more with each press of the button. */
 const STEP = 200;
@@ -86,22 +86,27 @@ export class Column {
       this.#faces.push(face);
       this.members.append(face);
     }
-    shown.forEach((userId, index) => paintAvatar(this.#faces[index], userId));
-    setText(this.extra, `+${users.length - shown.length}`);
-    this.extra.hidden = users.length === shown.length;
+    shown.forEach((userId, index) => {
+      paintAvatar(this.#faces[index], userId);
+      showOnline(this.#faces[index], stream.online?.has(userId));
+    });
+    const total = stream.membersTotal ?? users.length;
+    setText(this.extra, `+${total - shown.length}`);
+    this.extra.hidden = total === shown.length;
     this.members.append(this.extra);
-    setText(this.membersText, `${users.length} ${users.length === 1 ? "member" : "members"} of ${name}`);
-    setAttribute(this.members, "title", "Members");
+    const online = stream.onlineTotal === null ? "" : `, ${stream.onlineTotal.toLocaleString()} online`;
+    setText(this.membersText, `${total} ${total === 1 ? "member" : "members"} of ${name}${online}`);
+    setAttribute(this.members, "title", `Members${online}`);
   }
 
-  /** One task's card, in its place. */
-  showTask(stream, taskId) {
+  /** One task's card, in its place; `pending` has what is under way, by task. */
+  showTask(stream, taskId, pending) {
     const task = stream.tasks.get(taskId);
-    if (task) this.#cards.get(taskId)?.show(task, stream.pending?.get(taskId));
+    if (task) this.#cards.get(taskId)?.show(task, pending?.get(taskId));
   }
 
   /** All cards, in order. */
-  showTasks(stream) {
+  showTasks(stream, pending) {
     const { open, done } = ordered(stream.tasks);
     const all = [...open, ...done];
     const shown = all.slice(0, this.#limit);
@@ -125,7 +130,7 @@ export class Column {
         card = new Card(task.taskId);
         this.#cards.set(task.taskId, card);
       }
-      card.show(task, stream.pending?.get(task.taskId));
+      card.show(task, pending?.get(task.taskId));
       card.at(index, index >= openShown);
       put(card.element);
     });

@@ -53,6 +53,11 @@ export function paintAvatar(element, userId) {
   if (known) element.style.setProperty("--hue", String(hueOf(userId)));
 }
 
+/** Marks an avatar as that of somebody who is online; where that is not known it has no mark, like somebody who is not. */
+export function showOnline(element, online) {
+  setAttribute(element, "data-online", online ? "true" : null);
+}
+
 /** A new avatar. It is decoration: the name stands beside it, or in the label of what holds it. */
 export function avatar(userId, extra = "") {
   const element = h("span", { class: `avatar ${extra}`.trim(), "aria-hidden": "true" });

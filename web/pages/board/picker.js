@@ -74,9 +74,9 @@ export class Picker {
     byId("new-user-id").value = String(1_000 + Math.floor(Math.random() * 900_000));
   }
 
-  #choose(userId, fresh = false) {
+  #choose(userId) {
     this.#dialog.close();
-    this.#app.choose(userId, { fresh });
+    this.#app.choose(userId);
   }
 
   async #create({ userId: text, username, email }) {
@@ -85,10 +85,10 @@ export class Picker {
       showFaults(byId("new-user-form"), [{ field: "userId", message: "A whole number from 1 on." }]);
       return;
     }
-    // Reaches that user's own stream alone, so there is nothing to wait for here: their board loads it.
+    // Reaches that user's own stream alone, so there is nothing to wait for here: their board gets it.
     const payload = { username: username || null, ...(email ? { email } : {}) };
     await this.#app.post("user.created", { userId, payload });
-    this.#choose(userId, true);
+    this.#choose(userId);
   }
 }
 

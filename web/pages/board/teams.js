@@ -1,6 +1,6 @@
 import { byId, h, icon, setText } from "./dom.js";
 import { clearFaults, onSubmit, showFaults } from "./forms.js";
-import { avatar, newId, parseId, personName } from "./people.js";
+import { avatar, newId, parseId, personName, showOnline } from "./people.js";
 
 /** Making teams, and who is in them. */
 export class Teams {
@@ -51,7 +51,8 @@ export class Teams {
     this.#membersDialog.dataset.teamId = key;
     setText(byId("members-title"), `Members of ${this.#app.teamName(key)}`);
     const focused = document.activeElement?.closest?.("#members-list [data-user-id]")?.dataset.userId;
-    const rows = [...stream.members].sort(([a], [b]) => a - b).map(([userId, role]) => memberRow(userId, role));
+    const members = [...stream.members.values()].sort((a, b) => a.userId - b.userId);
+    const rows = members.map(({ userId, role }) => memberRow(userId, role, stream.online?.has(userId)));
     byId("members-list").replaceChildren(...rows);
     if (focused) (byId("members-list").querySelector(`[data-user-id="${focused}"] button`) ?? byId("member-id")).focus();
   }
@@ -101,13 +102,16 @@ export class Teams {
   }
 }
 
-function memberRow(userId, role) {
+function memberRow(userId, role, online) {
   const name = personName(userId);
+  const face = avatar(userId);
+  showOnline(face, online);
   return h(
     "li",
     { "data-testid": "member", "data-user-id": userId, "data-role": role },
-    avatar(userId),
+    face,
     h("span", { class: "member-name", text: name }),
+    online ? h("span", { class: "visually-hidden", text: "online" }) : null,
     h("span", { class: "muted", text: name === `User ${userId}` ? "" : `#${userId}` }),
     h("span", { class: "spacer" }),
     h("span", { class: "chip", text: role ?? "member" }),

@@ -55,6 +55,12 @@ export class View {
     this.request();
   }
 
+  /** The team's head alone: its name, its members, who is online. */
+  headChanged(key) {
+    this.#heads.add(key);
+    this.request();
+  }
+
   /** One card; `moved` when its place in the column may be another. */
   taskChanged(key, taskId, moved, event = null) {
     if (moved) {
@@ -87,9 +93,9 @@ export class View {
     if (!store) return;
     if (this.#allColumns) this.#flushColumns(store);
     for (const key of this.#heads) this.#with(key, (column, stream) => column.showHead(stream));
-    for (const key of this.#orders) this.#with(key, (column, stream) => column.showTasks(stream));
+    for (const key of this.#orders) this.#with(key, (column, stream) => column.showTasks(stream, store.pending(key)));
     for (const [key, ids] of this.#cards) {
-      if (!this.#orders.has(key)) this.#with(key, (column, stream) => ids.forEach((id) => column.showTask(stream, id)));
+      if (!this.#orders.has(key)) this.#with(key, (column, stream) => ids.forEach((id) => column.showTask(stream, id, store.pending(key))));
     }
     for (const [key, events] of this.#flashes) {
       this.#with(key, (column) => events.forEach((event, id) => column.card(id)?.flash(event)));
@@ -106,14 +112,16 @@ export class View {
 
   #flushColumns(store) {
     // Before the list of teams is here the outline stands in; drawing Personal first would push it aside a moment later.
-    if (!store.streams.get("me")?.loaded) return;
+    if (!store.streams.has("me")) return;
     for (const [key, column] of this.#columns) {
       if (store.streams.has(key)) continue;
       column.element.remove();
       this.#columns.delete(key);
     }
-    for (const key of store.streams.keys()) {
-      if (this.#columns.has(key)) continue;
+    // Teams by their ids, and those that come later behind them.
+    const fresh = [...store.streams.keys()].filter((key) => !this.#columns.has(key));
+    fresh.sort((a, b) => (a === "me" ? -1 : b === "me" ? 1 : a - b));
+    for (const key of fresh) {
       const column = new Column(key);
       this.#columns.set(key, column);
       place(this.#root, column.element, key === "me" ? null : this.#columns.get("me").element);

@@ -55,6 +55,24 @@ export function deed(event) {
   return { "task.created": "created", "task.updated": "edited", "task.deleted": "deleted" }[event.type] ?? "changed";
 }
 
+/** Why a connection was lost or ended, by close code, for people. */
+const CLOSED = new Map([
+  [1001, "The server is restarting."],
+  [4001, "This page could not keep up."],
+  [4004, "The server did not hear from this page."],
+  [4005, "The sign-in expired."],
+  [4006, "The server cannot reach the log at the moment."],
+  [4501, "The server does not accept this user. Choose a valid one."],
+  [4502, "An administrator disconnected this page."],
+  [4503, "The server refused how this page speaks to it."],
+  [4504, "A limit of connections is reached. Close other windows of this user."],
+]);
+
+/** Why there is no connection. */
+export function whyClosed({ state, code, reason }) {
+  return CLOSED.get(code) ?? (state === "stopped" && reason ? `The connection ended: ${reason}.` : "The connection was lost.");
+}
+
 /** A feed line in parts: who, did what, to what. */
 export function sentence(event, titleOf) {
   const { type, data } = event;

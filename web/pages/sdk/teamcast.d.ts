@@ -241,6 +241,11 @@ export class Stream {
   toJSON(): object;
 }
 
+// The same with the types of a browser and with those of Node, which give these other names.
+type Listener = ((event: any) => void) | { handleEvent(event: any): void };
+type AddOptions = Parameters<EventTarget["addEventListener"]>[2];
+type RemoveOptions = Parameters<EventTarget["removeEventListener"]>[2];
+
 /** `code` is for programs: a reply's code of the protocol, or one of this client's. */
 export class TeamcastError extends Error {
   readonly code: string;
@@ -263,18 +268,10 @@ export class Teamcast extends EventTarget implements AsyncIterable<Message> {
   unsubscribe(teams: "all" | Key | readonly Key[] | ReadonlySet<Key>): void;
   events(options?: { capacity?: number; signal?: AbortSignal }): AsyncIterableIterator<Message>;
   [Symbol.asyncIterator](): AsyncIterableIterator<Message>;
-  addEventListener<Type extends keyof EventMap>(
-    type: Type,
-    listener: ((event: EventMap[Type]) => void) | null,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
-  addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
-  removeEventListener<Type extends keyof EventMap>(
-    type: Type,
-    listener: ((event: EventMap[Type]) => void) | null,
-    options?: boolean | EventListenerOptions,
-  ): void;
-  removeEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | EventListenerOptions): void;
+  addEventListener<Type extends keyof EventMap>(type: Type, listener: ((event: EventMap[Type]) => void) | null, options?: AddOptions): void;
+  addEventListener(type: string, listener: Listener | null, options?: AddOptions): void;
+  removeEventListener<Type extends keyof EventMap>(type: Type, listener: ((event: EventMap[Type]) => void) | null, options?: RemoveOptions): void;
+  removeEventListener(type: string, listener: Listener | null, options?: RemoveOptions): void;
 }
 
 /** Applies one event in place; null for a type that this version does not know. */
