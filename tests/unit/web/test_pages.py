@@ -104,6 +104,6 @@ def test_the_client_has_the_projects_version_and_licence() -> None:
     package = json.loads((FOLDER / "sdk" / "package.json").read_text(encoding="utf-8"))
     assert (package["version"], package["license"]) == (setup["metadata"]["version"], setup["metadata"]["license"])
     assert (FOLDER / "sdk" / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
-    assert {"." , "./package.json"} == set(package["exports"])
+    assert {".", "./package.json"} == set(package["exports"])
     for name in (*package["files"], package["main"], package["types"]):
         assert (FOLDER / "sdk" / name).is_file(), name
