@@ -80,6 +80,13 @@ test("codes that mean stop stop, all others try again", async () => {
   }
 });
 
+test("a loss without a code is one of the network", () => {
+  const world = made();
+  world.client.connect();
+  world.socket().lose(0);
+  equal([world.client.status.state, world.client.status.code], ["reconnecting", 1006]);
+});
+
 test("after a stop it connects when told to", async () => {
   const world = made();
   world.client.connect();

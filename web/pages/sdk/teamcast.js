@@ -1,3 +1,4 @@
+/* @ts-self-types="./teamcast.d.ts" */
 /*
  * Teamcast's client: one ES module without dependencies, for browsers, Node 22 and later, Deno and Bun.
  *
@@ -327,7 +328,7 @@ class Connection {
     const mine = (act) => (event) => socket === this.#socket && act(event);
     socket.addEventListener("open", mine(() => this.#opened(socket, inHandshake)));
     socket.addEventListener("message", mine((event) => this.#receive(event.data)));
-    socket.addEventListener("close", mine((event) => this.#lose(event.code, event.reason)));
+    socket.addEventListener("close", mine((event) => this.#lose(event.code || 1006, event.reason))); // some runtimes give none
     socket.addEventListener("error", () => {}); // the close that follows says what there is to say
   }
 
