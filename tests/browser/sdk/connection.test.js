@@ -311,6 +311,21 @@ test("a refresh that is refused, fails, or brings the old token is tried again, 
   keep();
 });
 
+test("a newer token that comes when its connection is gone is not sent on the next one", async () => {
+  let give = null;
+  const world = made({ token: ({ reason }) => (reason === "refresh" ? new Promise((resolve) => { give = resolve; }) : jwt(world.clock.now + 9_000)) });
+  world.client.connect();
+  await turn();
+  world.socket().welcome();
+  await world.clock.pass(7_000);
+  world.socket().lose(1006);
+  await world.clock.pass(1_000);
+  world.socket().welcome();
+  give("a.newer.one");
+  await turn();
+  equal([world.sockets.length, world.socket().commands("refresh")], [2, []]);
+});
+
 test("a token of another user stops it, because what is here is the first one's", async () => {
   const world = await connected();
   world.socket().lose(1006);

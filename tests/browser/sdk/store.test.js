@@ -192,6 +192,17 @@ test("a position that does not lead on waits for its snapshot before it says tha
   equal([world.client.synced, ids(world.client)], [true, [7]]);
 });
 
+test("a loss between a gap and its snapshot goes on from the old position, if that leads on after all", async () => {
+  const world = await following([1]);
+  world.socket().say({ type: "gap", teamId: 42, reason: "overflow" }, snapshot(20, [2], { parts: 2 }));
+  await again(world);
+  equal(world.socket().sent[0].since[42], at(10));
+  world.socket().reply("subscribe", { positions: { 42: at(10), me: at(5) }, refused: [] });
+  equal([world.client.synced, ids(world.client)], [true, [1]]);
+  world.socket().say(snapshot(20, [3], { part: 2, parts: 2 }));
+  equal([world.errors(), ids(world.client)], [["bad_message"], [1]]);
+});
+
 test("what comes before the first snapshot is told, and is in the snapshot", async () => {
   const world = await connected("all");
   world.socket().reply("subscribe", { positions: { me: at(5) }, refused: [] });

@@ -218,7 +218,10 @@ test("an answer to what was let go meanwhile changes nothing", async () => {
     await turn();
     world.socket().reply("subscribe", { positions: { 42: at(10), me: at(5) }, refused: [] });
     world.socket().say(snapshot(10, [1]));
-    equal([await codeOf(world.asked), world.client.streams.size, world.socket().sent.map((command) => command.type)], ["unsubscribed", 0, ["subscribe", "unsubscribe"]]);
+    world.client.subscribe([50]);
+    await turn();
+    equal([await codeOf(world.asked), world.client.streams.size], ["unsubscribed", 0]);
+    equal(world.socket().sent.map(({ type, teams: named }) => [type, named]), [["subscribe", teams], ["unsubscribe", teams], ["subscribe", [50]]]);
   }
 });
 

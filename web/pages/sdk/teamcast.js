@@ -714,8 +714,9 @@ export class Teamcast extends EventTarget {
   #rejoined = new Set();
   #teamsInCommand = COMMAND_TEAMS;
   #parts = new Map();
-  /** Streams whose snapshot is announced by a gap, or will be. */
-  #stale = new Set();
+  /** Streams whose snapshot is yet to come, and subscribe commands whose answer is. */
+  #due = new Set();
+  #unanswered = 0;
   #since;
   #flushing = false;
   #synced = false;
@@ -899,7 +900,8 @@ export class Teamcast extends EventTarget {
     this.#asked.clear();
     this.#rejoined.clear();
     this.#parts.clear();
-    this.#stale.clear();
+    this.#due.clear();
+    this.#unanswered = 0;
     for (const stream of this.#streams.values()) stream.online = stream.onlineTotal = null;
     this.#setDelayed(0);
     this.#judgeSync();
@@ -1045,7 +1047,12 @@ export class Teamcast extends EventTarget {
 
   #subscribe(teams, since, answered) {
     const { snapshot, presence } = this.#options;
-    return this.#connection.command({ type: "subscribe", teams, since, snapshot, presence }, answered);
+    this.#unanswered += 1;
+    return this.#connection.command({ type: "subscribe", teams, since, snapshot, presence }, (reply) => {
+      this.#unanswered -= 1;
+      answered(reply);
+      this.#judgeSync();
+    });
   }
 
   #answeredFor(chunk, since, id, reply) {
@@ -1077,7 +1084,6 @@ export class Teamcast extends EventTarget {
       }
       this.#settleAnswered(waiter);
     }
-    this.#later();
   }
 
   /** Takes an answer in: what goes on, what begins, and what of `keys` is not ours. */
@@ -1088,7 +1094,8 @@ export class Teamcast extends EventTarget {
       if (except.has(key) || !this.#wants(key)) continue;
       const stream = this.#open(key);
       this.#since.delete(key);
-      if (since[name] !== undefined && since[name] !== position) this.#stale.add(key); // the gap itself comes next
+      const anew = since[name] !== position;
+      if (this.#options.snapshot ? anew || !stream.loaded : anew && since[name] !== undefined) this.#due.add(key);
       if (!this.#options.snapshot && stream.position === null) stream.position = position;
     }
     for (const key of keys) {
@@ -1098,10 +1105,10 @@ export class Teamcast extends EventTarget {
       if (this.#all || again) this.#asked.delete(key);
       else this.#asked.set(key, REFUSED);
       if (this.#drop(key)) this.#announce({ type: "left", teamId: key, reason: "refused" });
-      // With a list we ask anew by ourselves; what "all" brought of it while the answer was under way was not looked at.
+      // What "all" brought of it while the answer was under way was not looked at; a list brought nothing.
       if (again && this.#all) this.#askFor([key]);
+      else if (again) this.#later();
     }
-    this.#judgeSync();
   }
 
   #refusedWhole(asked, error) {
@@ -1110,7 +1117,6 @@ export class Teamcast extends EventTarget {
     const keys = asked === "all" ? ["all"] : asked;
     if (asked !== "all") for (const key of keys) this.#asked.set(key, REFUSED);
     for (const waiter of [...this.#waiters]) if (keys.some((key) => waiter.keys.has(key))) this.#settle(waiter, found);
-    this.#judgeSync();
   }
 
   #settleAll(reply, late) {
@@ -1216,7 +1222,7 @@ export class Teamcast extends EventTarget {
     const stream = this.#open(key);
     if (this.#options.snapshot) replace(stream, whole);
     else stream.position = whole.position;
-    this.#stale.delete(key);
+    this.#due.delete(key);
     this.#announce(whole);
     this.#judgeSync();
   }
@@ -1226,7 +1232,7 @@ export class Teamcast extends EventTarget {
     if (!this.#hears(key)) return;
     this.#parts.delete(key);
     this.#open(key);
-    this.#stale.add(key);
+    this.#due.add(key);
     this.#announce(message);
     this.#judgeSync();
   }
@@ -1282,6 +1288,7 @@ export class Teamcast extends EventTarget {
       stream = new Stream(key);
       stream.position = this.#options.snapshot ? null : (this.#since.get(key) ?? null);
       this.#streams.set(key, stream);
+      if (this.#options.snapshot) this.#due.add(key);
       this.#judgeSync();
     }
     return stream;
@@ -1289,15 +1296,14 @@ export class Teamcast extends EventTarget {
 
   #drop(key) {
     this.#parts.delete(key);
-    this.#stale.delete(key);
+    this.#due.delete(key);
     return this.#streams.delete(key);
   }
 
   #judgeSync() {
-    const due = (stream) => this.#stale.has(stream.key) || (this.#options.snapshot && !stream.loaded);
-    const answered = this.#all ? this.#allAsked === GRANTED : [...this.#wanted].every((key) => this.#asked.has(key));
-    const pending = [...this.#asked.values()].some((stands) => stands > 0);
-    const synced = this.#connection.welcomed && answered && !pending && ![...this.#streams.values()].some(due);
+    const { welcomed, drained } = this.#connection;
+    const answered = this.#unanswered === 0 && !this.#flushing && drained;
+    const synced = welcomed && answered && this.#due.size === 0 && (!this.#all || this.#allAsked === GRANTED);
     if (synced === this.#synced) return;
     this.#synced = synced;
     this.#tell("sync", { synced });
