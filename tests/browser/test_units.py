@@ -44,6 +44,28 @@ async def test_every_test_is_found() -> None:
     assert len(CASES) == len(set(CASES)) == written > 100
 
 
+async def test_the_types_name_what_the_module_has(page: Page) -> None:
+    """No compiler runs here, so that what is written by hand in two places is compared by name."""
+    types = (PAGES / "sdk" / "teamcast.d.ts").read_text(encoding="utf-8")
+    found = await page.evaluate(
+        """async () => {
+          const module = await import("/sdk/teamcast.js");
+          const own = (name) => Object.getOwnPropertyNames(module[name].prototype).filter((one) => one !== "constructor");
+          const fields = Object.keys(new module.Stream(42));
+          return { exports: Object.keys(module), Teamcast: own("Teamcast"), Stream: [...own("Stream"), ...fields] };
+        }"""
+    )
+    assert sorted(re.findall(r"^export (?:class|function) (\w+)", types, re.MULTILINE)) == sorted(found["exports"])
+    for name in ("Teamcast", "Stream"):
+        body = types.partition(f"export class {name} ")[2].partition("\n}")[0]
+        named = set(re.findall(r"^  (?:readonly )?(\w+)[:(]", body, re.MULTILINE)) - {
+            "constructor",
+            "addEventListener",
+            "removeEventListener",
+        }
+        assert named == set(found[name])
+
+
 @pytest.mark.parametrize(("file", "name"), CASES)
 async def test_unit(page: Page, file: str, name: str) -> None:
     await page.evaluate(
