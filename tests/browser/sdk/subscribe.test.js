@@ -175,6 +175,7 @@ test("left takes the team away, and coming back begins anew", async () => {
     equal(world.socket().sent.length, 1);
     world.socket().say({ type: "joined", teamId: 42 });
     await turn();
+    equal(world.socket().commands("subscribe").length, teams === "all" ? 1 : 2);
     if (teams !== "all") world.socket().reply("subscribe", { positions: { 42: at(12) }, refused: [] });
     world.socket().say(snapshot(12, [2]));
     equal([ids(world.client), world.client.synced], [[2], true]);
