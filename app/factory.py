@@ -34,7 +34,8 @@ from app.kafka.watchdog import Watchdog
 from app.settings import Settings, load_or_exit
 from app.version import VERSION
 from app.worker import Worker, refuse
-from delivery.hub import Hub, Seeds
+from delivery.hub import Hub
+from delivery.owners import Seeds
 from delivery.tail import Tail
 from tables.changelog import Changelog
 from tables.table import StateTable

@@ -8,6 +8,7 @@ from time import monotonic
 
 from app.errors import Unavailable
 from delivery.feed import Ask, Encode, Feed
+from delivery.owners import JOIN_SECONDS
 from delivery.ring import Ring
 from tables.seed import Seed
 
@@ -60,6 +61,20 @@ class Feeds:
             task = self._opening[key] = asyncio.ensure_future(self._open(key))
             task.add_done_callback(lambda _done: self._opening.pop(key, None))
         return await asyncio.shield(task)
+
+    async def whole(self, key: str) -> Feed:
+        """The feed of a key, with its tasks.
+
+        Raises:
+            Unavailable: There is no seed to be had, or the tasks did not come within `JOIN_SECONDS`.
+        """
+        deadline = monotonic() + JOIN_SECONDS
+        feed = await self.open(key)
+        while not feed.need_tasks():
+            if monotonic() > deadline:
+                raise Unavailable(f"the owner of {key} is out of reach")
+            await asyncio.sleep(0.01)
+        return feed
 
     async def _open(self, key: str) -> Feed:
         generation = self._generation

@@ -13,8 +13,9 @@ from typing import Literal
 from app.domain.events import team_key, user_key
 from app.errors import Unavailable
 from app.version import VERSION
-from delivery.hub import Hub, Plan
+from delivery.hub import Hub
 from delivery.listener import Listener
+from delivery.subscriptions import Plan
 from web.sockets import messages
 from web.sockets.close_codes import CloseCode
 from web.sockets.commands import ALL, Auth, Command, Ping, Refresh, Subscribe, Unsubscribe

@@ -13,8 +13,9 @@ from app.errors import Unavailable
 from app.settings import Settings
 from delivery.entry import Entry
 from delivery.feed import Feed
-from delivery.hub import Hub, Seeds
+from delivery.hub import Hub
 from delivery.listener import Listener
+from delivery.owners import Seeds
 from delivery.ring import Ring
 from tables.seed import Seed
 from tests.unit.domain.naive_model import Record
