@@ -15,6 +15,8 @@ from tables.seed import Seed
 IDLE_SECONDS = 60.0
 """How long a feed without listeners goes on being folded, for the next one to find it."""
 
+JOINS_AT_ONCE = 32
+
 SeedOf = Callable[[str], Awaitable[tuple[int, Ring, Seed]]]
 
 
@@ -35,6 +37,8 @@ class Feeds:
         self._ask = ask
         self._budget = budget
         self._generation = 0
+        self.slots = asyncio.Semaphore(JOINS_AT_ONCE)
+        """Held by those who wait for a feed, or for what its log holds: so many at once that owners are not flooded."""
         self._feeds: dict[str, Feed] = {}
         self._opening: dict[str, asyncio.Task[Feed]] = {}
         self._used: dict[str, float] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from time import monotonic
 from typing import Any
 
 from mode import Service
@@ -11,6 +12,7 @@ from mode import Service
 from app.domain.events import team_key
 from app.errors import Unavailable
 from app.settings import Settings
+from delivery.attendance import Attendance
 from delivery.cursor import Cursor
 from delivery.entry import Entry
 from delivery.feed import Encode, Feed
@@ -21,10 +23,11 @@ from delivery.listeners import Listeners
 from delivery.log_reader import LogReader
 from delivery.membership import is_member
 from delivery.owners import Owners, Seeds
+from delivery.presence import Presence
 from delivery.subscriptions import Plan, Subscriptions
 from delivery.tail import Tail
+from delivery.view import Change
 
-JOINS_AT_ONCE = 32
 FEEDS_SECONDS = 5.0
 
 
@@ -33,14 +36,14 @@ class Hub(Service):
 
     def __init__(self, settings: Settings, seeds: Seeds, topics: Mapping[str, int], encode: Encode, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        slots = asyncio.Semaphore(JOINS_AT_ONCE)
-        self._slots = slots
         self._reader = LogReader(settings)
         self._owners = Owners(seeds, topics)
         self.feeds = Feeds(self._owners.seed, encode, self._bring_back, settings.view_bytes)
         self._listeners = Listeners(self._owners)
-        self._joins = Joins(self._owners, self.feeds, self._listeners, slots, self.add_future)
-        self._subscriptions = Subscriptions(self._owners, self.feeds, self._reader, slots, settings.resume_read_max)
+        self.attendance = Attendance()
+        self.presence: Presence[Cursor] = Presence()
+        self._joins = Joins(self._owners, self.feeds, self._listeners, self.add_future, self.presence)
+        self._subscriptions = Subscriptions(self._owners, self.feeds, self._reader, settings.resume_read_max, self.presence)
 
     @property
     def tail(self) -> Tail:
@@ -64,7 +67,17 @@ class Hub(Service):
             self._joins.on_unfed(entry)
             return
         change = feed.take(entry)
-        if change is not None and change.joined is not None:
+        if change is not None:
+            self._on_change(feed, entry, change)
+
+    def _on_change(self, feed: Feed, entry: Entry, change: Change) -> None:
+        team_id = feed.view.team_id
+        if team_id is None:
+            return
+        for user_id in change.left:
+            self.presence.member_left(team_id, user_id)
+        if change.joined is not None:
+            self.presence.member_joined(team_id, change.joined)
             self._joins.on_joined(change.joined, feed, entry.offset)
 
     def reset(self) -> None:
@@ -78,6 +91,7 @@ class Hub(Service):
     def register(self, listener: Listener) -> None:
         """Know a listener: from here on memberships that begin reach it."""
         self._listeners.add(listener)
+        self.attendance.enter(listener.user_id)
 
     def note(self, listener: Listener) -> None:
         """Note where the tail is: what a listener joins from now on it gets from here."""
@@ -85,9 +99,14 @@ class Hub(Service):
 
     def unregister(self, listener: Listener) -> None:
         """Forget a listener."""
-        self._listeners.remove(listener)
+        if self._listeners.remove(listener):
+            self.attendance.leave(listener.user_id, monotonic())
         for cursor in list(listener.cursors.values()):
             self.leave(cursor)
+
+    def disconnect(self, user_id: int) -> int:
+        """End every connection of a user to this worker; how many there were."""
+        return sum(listener.sink.disconnect() for listener in self._listeners.of(user_id))
 
     def leave(self, cursor: Cursor) -> None:
         """End a listener's place in a feed."""
@@ -109,13 +128,13 @@ class Hub(Service):
         """
         await self._joins.join_all(listener)
 
-    async def plan(self, listener: Listener, key: str, since: str | None, *, snapshot: bool) -> Plan | None:
+    async def plan(self, listener: Listener, key: str, since: str | None, *, snapshot: bool, presence: bool = False) -> Plan | None:
         """Prepare a subscription; ``None`` when the user is no member.
 
         Raises:
             Unavailable: The owner or the log stayed out of reach.
         """
-        return await self._subscriptions.plan(listener, key, since, snapshot=snapshot)
+        return await self._subscriptions.plan(listener, key, since, snapshot=snapshot, presence=presence)
 
     def subscribe(self, listener: Listener, plan: Plan) -> bool:
         """Begin a planned subscription; whether the user is a member still. No await: what is checked here holds."""
@@ -153,13 +172,13 @@ class Hub(Service):
         except Unavailable:
             self.feeds.close(feed)
             for cursor in list(feed.cursors):
+                cursor.unwatch()  # who is a member is not followed any more
                 cursor.listener.sink.unavailable()
             return
         if self.feeds.get(feed.key) is not feed:
             return
         for entry, change in feed.restored(seed.rows):
-            if change.joined is not None:
-                self._joins.on_joined(change.joined, feed, entry.offset)
+            self._on_change(feed, entry, change)
 
     async def candidates(self, user_id: int) -> list[int]:
         """Teams in which a user may be a member.
@@ -177,7 +196,7 @@ class Hub(Service):
         """
 
         async def role_in(team_id: int) -> tuple[int, str | None]:
-            async with self._slots:
+            async with self.feeds.slots:
                 return team_id, (await self.feed(team_key(team_id))).view.role(user_id)
 
         found = await asyncio.gather(*(role_in(team_id) for team_id in await self.candidates(user_id)))

@@ -19,6 +19,7 @@ from delivery.listener import Listener
 from delivery.listeners import Listeners
 from delivery.membership import first_position, is_member
 from delivery.owners import JOIN_SECONDS, Owners
+from delivery.presence import Presence
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Runs something for as long as the worker lasts."""
@@ -27,12 +28,12 @@ Spawn = Callable[[Coroutine[Any, Any, None]], object]
 class Joins:
     """Places listeners in feeds, by themselves or because the log says so."""
 
-    def __init__(self, owners: Owners, feeds: Feeds, listeners: Listeners, slots: asyncio.Semaphore, spawn: Spawn) -> None:
+    def __init__(self, owners: Owners, feeds: Feeds, listeners: Listeners, spawn: Spawn, presence: Presence[Cursor]) -> None:
         self._owners = owners
         self._feeds = feeds
         self._listeners = listeners
-        self._slots = slots
         self._spawn = spawn
+        self._presence = presence
 
     # --- what the tail reads
 
@@ -87,7 +88,7 @@ class Joins:
 
     async def _join(self, listener: Listener, key: str, after: int, *, live: bool = False, late: bool = False) -> None:
         try:
-            async with self._slots:
+            async with self._feeds.slots:
                 feed = await self._feeds.whole(key)
         except Unavailable:
             listener.sink.unavailable()
@@ -110,10 +111,11 @@ class Joins:
         team_id = feed.view.team_id
         if not is_member(listener.user_id, feed.view):
             return
+        presence = self._presence if listener.presence else None
         entries = feed.after(after)
         if entries is None and listener.sink.takes_snapshots and listener.follows(team_id or 0):
             listener.sink.gap(feed.key, "overflow")
-            feed.place(Cursor(feed, listener, feed.head, snapshot_after=0))
+            feed.place(Cursor(feed, listener, feed.head, snapshot_after=0, presence=presence))
             return
         if entries is None:
             if listener.follows(team_id or 0):
@@ -127,28 +129,30 @@ class Joins:
                 return
             if present is None and late and listener.snapshots:
                 # Found late, and a member since before: there is no event to begin with.
-                feed.place(Cursor(feed, listener, feed.head, snapshot_after=0))
+                feed.place(Cursor(feed, listener, feed.head, snapshot_after=0, presence=presence))
                 return
             after = first_position(entries, listener.user_id, after, feed.view.removed(listener.user_id))
         if present is not None:
             present.come_back(after)
             return
         feed.settle(entries)
-        feed.place(Cursor(feed, listener, after, snapshot_after=1 if listener.snapshots else None))
+        feed.place(Cursor(feed, listener, after, snapshot_after=1 if listener.snapshots else None, presence=presence))
 
     # --- behind a jump of the log
 
     def begin_anew(self, listener: Listener) -> None:
         """Begin each subscription anew: nothing that was delivered leads on to what comes next."""
-        keys = list(listener.cursors)
-        listener.cursors.clear()
+        cursors = list(listener.cursors.values())
+        for cursor in cursors:
+            cursor.feed.remove(cursor)
         if not listener.sink.takes_snapshots:
             listener.sink.unavailable()
             return
-        for key in keys:
-            self._spawn(self._restart(listener, key))
+        for cursor in cursors:
+            self._spawn(self._restart(listener, cursor))
 
-    async def _restart(self, listener: Listener, key: str) -> None:
+    async def _restart(self, listener: Listener, before: Cursor) -> None:
+        key = before.feed.key
         try:
             feed = await self._feeds.open(key)
         except Unavailable:
@@ -160,4 +164,4 @@ class Joins:
             listener.sink.left(feed.view.team_id or 0, "removed")
             return
         listener.sink.gap(key, "reset")
-        feed.place(Cursor(feed, listener, feed.head, snapshot_after=0))
+        feed.place(Cursor(feed, listener, feed.head, snapshot_after=0, presence=before.presence))

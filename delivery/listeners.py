@@ -37,11 +37,13 @@ class Listeners:
         listener.heard.clear()
         listener.noted = {partition: offset - 1 for partition, offset in self._owners.tail.offsets().items()}
 
-    def remove(self, listener: Listener) -> None:
-        """Forget a listener."""
+    def remove(self, listener: Listener) -> bool:
+        """Forget a listener; whether it was known."""
         listener.closed = True
-        listeners = self._by_user.get(listener.user_id)
-        if listeners is not None:
-            listeners.pop(listener, None)
-            if not listeners:
-                del self._by_user[listener.user_id]
+        listeners = self._by_user.get(listener.user_id, {})
+        if listener not in listeners:
+            return False
+        del listeners[listener]
+        if not listeners:
+            del self._by_user[listener.user_id]
+        return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from app import metrics
@@ -13,6 +12,7 @@ from delivery.listener import GapReason, Listener
 from delivery.log_reader import LogReader
 from delivery.membership import is_member, is_touched
 from delivery.owners import Owners
+from delivery.presence import Presence
 from delivery.resume import Resumed, resume
 
 
@@ -25,6 +25,8 @@ class Plan:
     """How the client's position leads on; ``None`` when it gave none."""
     snapshot: bool
     """Whether it asked for a snapshot."""
+    presence: bool = False
+    """Whether it asked who is online."""
 
     @property
     def key(self) -> str:
@@ -40,20 +42,20 @@ class Plan:
 class Subscriptions:
     """Plans subscriptions, which may wait for owners and the log, and begins them, which waits for nothing."""
 
-    def __init__(self, owners: Owners, feeds: Feeds, reader: LogReader, slots: asyncio.Semaphore, read_max: int) -> None:
+    def __init__(self, owners: Owners, feeds: Feeds, reader: LogReader, read_max: int, presence: Presence[Cursor]) -> None:
         self._owners = owners
         self._feeds = feeds
         self._reader = reader
-        self._slots = slots
         self._read_max = read_max
+        self._presence = presence
 
-    async def plan(self, listener: Listener, key: str, since: str | None, *, snapshot: bool) -> Plan | None:
+    async def plan(self, listener: Listener, key: str, since: str | None, *, snapshot: bool, presence: bool = False) -> Plan | None:
         """Prepare a subscription; ``None`` when the user is no member.
 
         Raises:
             Unavailable: The owner or the log stayed out of reach.
         """
-        async with self._slots:
+        async with self._feeds.slots:
             feed = await self._feeds.whole(key)
             if not is_member(listener.user_id, feed.view):
                 return None
@@ -61,7 +63,7 @@ class Subscriptions:
             if since is not None:
                 resumed = await resume(self._owners.tail, self._reader, feed, since, self._read_max)
                 metrics.RESUMES.labels(source=resumed.source).inc()
-            return Plan(feed, resumed, snapshot)
+            return Plan(feed, resumed, snapshot, presence)
 
     def begin(self, listener: Listener, plan: Plan) -> bool:
         """Begin a planned subscription; whether the user is a member still. No await: what is checked here holds."""
@@ -71,6 +73,7 @@ class Subscriptions:
         present = listener.cursors.get(feed.key)
         if present is not None:
             self.end(present)
+        presence = self._presence if plan.presence else None
         gap: GapReason | None = None
         if resumed is not None:
             gap = resumed.gap or self._proof(listener, feed, resumed)
@@ -80,10 +83,11 @@ class Subscriptions:
                 backlog = list(resumed.backlog)
                 feed.settle(backlog)
                 feed.settle(feed.after(resumed.after) or [])
-                feed.place(Cursor(feed, listener, resumed.after, backlog))
+                feed.place(Cursor(feed, listener, resumed.after, backlog, presence=presence))
                 return True
             listener.sink.gap(feed.key, gap)
-        feed.place(Cursor(feed, listener, feed.head, snapshot_after=0 if plan.snapshot or gap is not None else None))
+        snapshot_after = 0 if plan.snapshot or gap is not None else None
+        feed.place(Cursor(feed, listener, feed.head, snapshot_after=snapshot_after, presence=presence))
         return True
 
     def _proof(self, listener: Listener, feed: Feed, resumed: Resumed) -> GapReason | None:

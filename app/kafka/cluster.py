@@ -145,11 +145,16 @@ class Cluster(Service):
         """Take out of the topic what tells of nobody any more."""
         while not self.should_stop:
             await self.sleep(BEAT_SECONDS)
-            records = [self._outgoing(key, None) for key in islice(self._directory.left_over(), BATCH_RECORDS)]
+            # A user of an earlier run who is here again has a new record, or is about to: that one is not taken out.
+            keys = (key for key in self._directory.left_over() if not self._is_here(*parse_key(key)))
+            records = [self._outgoing(key, None) for key in islice(keys, BATCH_RECORDS)]
             try:
                 await self._sender.send(records, SEND_SECONDS)
             except SendFailed as error:
                 self.log.info("what is left of workers that are gone stays for now: %s", error)
+
+    def _is_here(self, url: str, user_id: int | None) -> bool:
+        return url == self._settings.url and user_id is not None and user_id in self._roll
 
     # --- hearing
 

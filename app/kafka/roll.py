@@ -27,6 +27,10 @@ class Roll:
         self._here.discard(user_id)
         self._unsettled[user_id] = None
 
+    def __contains__(self, user_id: int) -> bool:
+        """Whether a user is online here."""
+        return user_id in self._here
+
     def __len__(self) -> int:
         """Users of which the topic may not say what is true."""
         return len(self._unsettled)

@@ -28,6 +28,10 @@ class Connection(ABC):
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.listener: Listener | None = None
+        self.welcomed = False
+        """Whether messages that are no answers may be sent: a client hears nothing before its welcome."""
+        self.knows_delay = False
+        """Whether the client was told last that this worker is behind the log."""
         self._socket = web.WebSocketResponse(
             protocols=(self.subprotocol,), autoping=False, compress=False, max_msg_size=MAX_COMMAND_BYTES + 1
         )
@@ -62,11 +66,13 @@ class Connection(ABC):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def close(self, code: int, reason: str | None = None) -> None:
-        """Close with a code; the first one stands."""
-        if self._closing is None:
-            text = reason if reason is not None else REASONS[CloseCode(code)]
-            self._closing = asyncio.ensure_future(self._socket.close(code=code, message=text.encode()[:123]))
+    def close(self, code: int, reason: str | None = None) -> bool:
+        """Close with a code; whether it is this one that stands, the first."""
+        if self._closing is not None:
+            return False
+        text = reason if reason is not None else REASONS[CloseCode(code)]
+        self._closing = asyncio.ensure_future(self._socket.close(code=code, message=text.encode()[:123]))
+        return True
 
     def drained(self) -> None:
         """The socket takes more again."""

@@ -29,7 +29,7 @@ class PlainSink:
 
     takes_snapshots = False
 
-    def __init__(self, on_drained: Callable[[], None], close: Callable[[CloseCode], None]) -> None:
+    def __init__(self, on_drained: Callable[[], None], close: Callable[[CloseCode], bool]) -> None:
         self._transport: asyncio.Transport | None = None
         self._protocol: Any = None
         self._on_drained = on_drained
@@ -99,6 +99,13 @@ class PlainSink:
 
     def gap(self, key: str, reason: GapReason) -> None:
         """Plain clients take no snapshots, so there is none to announce."""
+
+    def disconnect(self) -> bool:
+        """An administrator ends it."""
+        ended = self._close(CloseCode.DISCONNECTED)
+        if ended:
+            metrics.DROPPED_CLIENTS.labels(reason="administrator").inc()
+        return ended
 
     def fell_behind(self) -> None:
         """The ring went past this socket."""

@@ -162,6 +162,7 @@ class FakeSink:
         """Everything in order: events as ``42@7``, snapshots, and what is said of teams."""
         self.behind = 0
         self.given_up = 0
+        self.disconnected = 0
 
     def ready(self) -> bool:
         return self.room is None or self.room > 0
@@ -196,6 +197,10 @@ class FakeSink:
 
     def unavailable(self) -> None:
         self.given_up += 1
+
+    def disconnect(self) -> bool:
+        self.disconnected += 1
+        return self.disconnected == 1
 
     def offsets(self, key: str) -> list[int]:
         return [entry.offset for entry in self.entries if entry.key == key]

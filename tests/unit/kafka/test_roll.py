@@ -71,7 +71,9 @@ STEPS = st.one_of(
 
 @given(st.lists(STEPS, max_size=60))
 def test_in_the_end_the_topic_names_exactly_those_who_are_here(steps: list[Any]) -> None:
-    roll, here, log, heard, flying = Roll(), set(), [], 0, []
+    roll, here, heard = Roll(), set[int](), 0
+    log: list[tuple[int, bool]] = []
+    flying: list[tuple[int, bool]] = []
 
     def land(*, there: bool, known: bool) -> None:
         nonlocal flying
