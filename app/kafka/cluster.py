@@ -55,6 +55,7 @@ class Cluster(Service):
         self._directory = Directory(settings.url, self._run)
         self._roll = Roll()
         self._next: int | None = None
+        self._leaving = False
         self._warned = False
 
     # --- asking
@@ -87,7 +88,8 @@ class Cluster(Service):
         self._roll.go(user_id)
 
     async def leave(self) -> None:
-        """Tell that this worker goes, so that nobody waits for its lease to end."""
+        """Tell that this worker goes, so that nobody waits for its lease to end. It is the last that the others hear of it."""
+        self._leaving = True
         try:
             await self._sender.send([self._outgoing(self._settings.url.encode(), None)], LEAVE_SECONDS)
         except SendFailed as error:
@@ -101,7 +103,7 @@ class Cluster(Service):
         told: object = None
         told_at = 0.0
         loop = asyncio.get_running_loop()
-        while not self.should_stop:
+        while not self.should_stop and not self._leaving:
             owned = self._owned()
             if owned != told or loop.time() - told_at >= BEAT_SECONDS:
                 partitions, standbys = owned
@@ -124,7 +126,7 @@ class Cluster(Service):
     async def _call_the_roll(self) -> None:
         """Write who came and went, a batch at a time."""
         value = orjson.dumps({"run": self._run})
-        while not self.should_stop:
+        while not self.should_stop and not self._leaving:
             batch = self._roll.take(BATCH_RECORDS)
             if not batch:
                 await self.sleep(LOOK_SECONDS)

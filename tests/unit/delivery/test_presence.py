@@ -82,8 +82,13 @@ def test_a_user_is_told_of_once_wherever_they_are() -> None:
     world.here(8)
     assert world.a_second_later() == [("a", Changed(TEAM, (8,), ()))]
     world.elsewhere(8)
+    assert world.a_second_later() == []
     world.here(8, online=False)
     assert world.a_second_later() == []
+    world.watch("b", 8)
+    assert world.a_second_later() == [("b", Online(TEAM, (8,)))]
+    world.elsewhere(8, online=False)
+    assert world.a_second_later() == [("a", Changed(TEAM, (), (8,))), ("b", Changed(TEAM, (), (8,)))]
 
 
 def test_another_watcher_waits_for_the_teams_next_second_and_gets_the_whole() -> None:
