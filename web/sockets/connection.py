@@ -36,6 +36,7 @@ class Connection(ABC):
             protocols=(self.subprotocol,), autoping=False, compress=False, max_msg_size=MAX_COMMAND_BYTES + 1
         )
         self._closing: asyncio.Task[Any] | None = None
+        self._opened = asyncio.Event()
         self._ponged = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -44,9 +45,11 @@ class Connection(ABC):
         try:
             await self.before_handshake()
             await self._socket.prepare(request)
-            self.sink.start(request)
-            self.spawn(self._beat())
-            self.spawn(self.run())
+            self._opened.set()
+            if self._closing is None:  # else it was ended while the answer to the handshake was being written
+                self.sink.start(request)
+                self.spawn(self._beat())
+                self.spawn(self.run())
             async for message in self._socket:
                 await self._take(message)
         finally:
@@ -56,8 +59,10 @@ class Connection(ABC):
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            if self._closing is not None:
+            if self._closing is not None and self._opened.is_set():
                 await self._closing
+            elif self._closing is not None:
+                self._closing.cancel()
         return self._socket
 
     def spawn(self, work: Any) -> None:
@@ -71,8 +76,13 @@ class Connection(ABC):
         if self._closing is not None:
             return False
         text = reason if reason is not None else REASONS[CloseCode(code)]
-        self._closing = asyncio.ensure_future(self._socket.close(code=code, message=text.encode()[:123]))
+        self.sink.end()  # nothing follows a close frame (RFC 6455, section 5.5.1)
+        self._closing = asyncio.ensure_future(self._end(code, text.encode()[:123]))
         return True
+
+    async def _end(self, code: int, message: bytes) -> None:
+        await self._opened.wait()
+        await self._socket.close(code=code, message=message)
 
     def drained(self) -> None:
         """The socket takes more again."""
