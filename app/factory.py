@@ -34,13 +34,16 @@ from app.kafka.watchdog import Watchdog
 from app.settings import Settings, load_or_exit
 from app.version import VERSION
 from app.worker import Worker, refuse
-from delivery.hub import Hub, Seeds
+from delivery.hub import Hub
+from delivery.owners import Seeds
 from delivery.tail import Tail
+from delivery.teller import Teller
 from tables.changelog import Changelog
 from tables.table import StateTable
 from web.context import Context
 from web.peers import Peers
 from web.server import Server, options
+from web.sockets import messages
 from web.sockets.handshake import Sockets
 from web.sockets.snapshots import encode_snapshot
 
@@ -84,6 +87,7 @@ class Teamcast(faust.App):
         hub.tail = tail
         self.context = Context(settings, table, tail, hub, peers, sender, counts)
         self.sockets = Sockets(self.context)
+        self.teller = Teller(hub.attendance, hub.presence, self.cluster, messages.presence)
         self.watchdog = Watchdog(settings, lambda: cast(Consumer, self.consumer), lambda: self.rebalancing or not self.tables.actives_ready)
         dead_letters = DeadLetters(sender)
         repartition = Repartition(sender, dead_letters, counts)
@@ -108,7 +112,7 @@ class Teamcast(faust.App):
 
     def on_init_dependencies(self) -> Iterable[ServiceT]:
         """Faust's own services, and delivery."""
-        ours = [self.cluster, self.context.hub, self.context.tail, self.sockets]
+        ours = [self.cluster, self.context.hub, self.context.tail, self.sockets, self.teller]
         if self.settings.role == "gateway":
             return [*Gateway(self).server(), *ours]
         return [*super().on_init_dependencies(), *ours, self.watchdog]

@@ -15,6 +15,8 @@ CLAMPED = Counter(
     "teamcast_clamped_timestamps", "Timestamps more than 5 minutes after their record's, replaced by it.", ["topic"], registry=REGISTRY
 )
 CONNECTIONS = Gauge("teamcast_connections", "Open sockets.", ["mode"], registry=REGISTRY)
+ONLINE_USERS = Gauge("teamcast_online_users", "Users with a connection to this worker.", registry=REGISTRY)
+PRESENCE_MESSAGES = Counter("teamcast_presence_messages", "Messages that told who is online.", registry=REGISTRY)
 DELIVERIES = Counter("teamcast_deliveries", "Events written to sockets.", registry=REGISTRY)
 DELIVERY_SECONDS = Histogram(
     "teamcast_delivery_seconds",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from delivery.entry import Entry
 from delivery.listener import GapReason, LeftReason, Listener
+from delivery.presence import Presence
 
 if TYPE_CHECKING:
     from delivery.feed import Feed
@@ -16,10 +17,17 @@ if TYPE_CHECKING:
 class Cursor:
     """A listener's place in a feed."""
 
-    __slots__ = ("_away", "_backlog", "_left", "_parts", "_snapshot_after", "feed", "lagging", "listener", "position")
+    __slots__ = ("_away", "_backlog", "_left", "_parts", "_snapshot_after", "feed", "lagging", "listener", "position", "presence")
 
     def __init__(
-        self, feed: Feed, listener: Listener, position: int, backlog: Iterable[Entry] = (), *, snapshot_after: int | None = None
+        self,
+        feed: Feed,
+        listener: Listener,
+        position: int,
+        backlog: Iterable[Entry] = (),
+        *,
+        snapshot_after: int | None = None,
+        presence: Presence[Cursor] | None = None,
     ) -> None:
         """Begin behind ``position``.
 
@@ -29,10 +37,12 @@ class Cursor:
             position: Offset of the last record that was delivered, or is none of theirs.
             backlog: Records that come first; read from the log, and older than what the ring holds.
             snapshot_after: After how many records a snapshot comes; 0: at once; ``None``: never.
+            presence: What tells who of the team is online; ``None``: they do not want to know.
         """
         self.feed = feed
         self.listener = listener
         self.position = position
+        self.presence = presence
         self.lagging = True
         """Whether something waits, so that a new record must not overtake it."""
         self._backlog = deque(backlog)
@@ -40,6 +50,19 @@ class Cursor:
         self._parts: deque[bytes] = deque()
         self._away: list[tuple[int, int | None]] = []
         self._left: LeftReason = "removed"
+
+    # --- presence
+
+    def watch(self) -> None:
+        """See who of the team is online, if that was asked for. What was seen before, a removal has ended."""
+        view = self.feed.view
+        if self.presence is not None and view.team_id is not None and not self.away:
+            self.presence.watch(view.team_id, self, self.listener.user_id, view.member_ids)
+
+    def unwatch(self) -> None:
+        """See it no more."""
+        if self.presence is not None and self.feed.view.team_id is not None:
+            self.presence.unwatch(self.feed.view.team_id, self)
 
     # --- membership
 
@@ -91,6 +114,7 @@ class Cursor:
         self._away = [one for one in self._away if one not in over]
         self.listener.sink.left(team_id, self._left)
         self.listener.sink.joined(team_id)
+        self.watch()
         return True
 
     def deliver(self, entry: Entry) -> None:
@@ -166,7 +190,9 @@ class Cursor:
         elif self.away:
             self.lagging = False
         else:
-            self._away.clear()
+            if self._away:
+                self._away.clear()
+                self.watch()
             self._begin_anew("overflow")
 
     def _begin_anew(self, reason: GapReason) -> None:

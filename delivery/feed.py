@@ -175,10 +175,12 @@ class Feed:
         """Take a new listener, and deliver what waits for it."""
         self.cursors[cursor] = None
         cursor.listener.cursors[self.key] = cursor
+        cursor.watch()
         cursor.catch_up()
 
     def remove(self, cursor: Cursor) -> None:
         """End a listener's place."""
+        cursor.unwatch()
         self.cursors.pop(cursor, None)
         if cursor.listener.cursors.get(self.key) is cursor:
             del cursor.listener.cursors[self.key]

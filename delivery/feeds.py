@@ -8,11 +8,14 @@ from time import monotonic
 
 from app.errors import Unavailable
 from delivery.feed import Ask, Encode, Feed
+from delivery.owners import JOIN_SECONDS
 from delivery.ring import Ring
 from tables.seed import Seed
 
 IDLE_SECONDS = 60.0
 """How long a feed without listeners goes on being folded, for the next one to find it."""
+
+JOINS_AT_ONCE = 32
 
 SeedOf = Callable[[str], Awaitable[tuple[int, Ring, Seed]]]
 
@@ -34,6 +37,8 @@ class Feeds:
         self._ask = ask
         self._budget = budget
         self._generation = 0
+        self.slots = asyncio.Semaphore(JOINS_AT_ONCE)
+        """Held by those who wait for a feed, or for what its log holds: so many at once that owners are not flooded."""
         self._feeds: dict[str, Feed] = {}
         self._opening: dict[str, asyncio.Task[Feed]] = {}
         self._used: dict[str, float] = {}
@@ -60,6 +65,20 @@ class Feeds:
             task = self._opening[key] = asyncio.ensure_future(self._open(key))
             task.add_done_callback(lambda _done: self._opening.pop(key, None))
         return await asyncio.shield(task)
+
+    async def whole(self, key: str) -> Feed:
+        """The feed of a key, with its tasks.
+
+        Raises:
+            Unavailable: There is no seed to be had, or the tasks did not come within `JOIN_SECONDS`.
+        """
+        deadline = monotonic() + JOIN_SECONDS
+        feed = await self.open(key)
+        while not feed.need_tasks():
+            if monotonic() > deadline:
+                raise Unavailable(f"the owner of {key} is out of reach")
+            await asyncio.sleep(0.01)
+        return feed
 
     async def _open(self, key: str) -> Feed:
         generation = self._generation

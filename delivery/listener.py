@@ -43,11 +43,14 @@ class Sink(Protocol):
     def unavailable(self) -> None:
         """A team's owner, or the log, stayed out of reach: end the connection."""
 
+    def disconnect(self) -> bool:
+        """An administrator wants this connection to end; whether it had not been ended before."""
+
 
 class Listener:
     """One connection: whose it is, what it follows, and its place in each feed."""
 
-    __slots__ = ("closed", "cursors", "everything", "heard", "noted", "since", "sink", "snapshots", "user_id", "wanted")
+    __slots__ = ("closed", "cursors", "everything", "heard", "noted", "presence", "since", "sink", "snapshots", "user_id", "wanted")
 
     def __init__(self, user_id: int, sink: Sink, *, everything: bool = False, wanted: frozenset[int] = frozenset()) -> None:
         self.user_id = user_id
@@ -58,6 +61,8 @@ class Listener:
         """Without ``everything``: teams that it follows as soon as the user is a member."""
         self.snapshots = False
         """Whether teams that come by themselves begin with a snapshot."""
+        self.presence = False
+        """Whether it is told who is online in teams that come by themselves."""
         self.cursors: dict[str, Cursor] = {}
         self.noted: dict[int, int] = {}
         """The offset in each partition behind which it gets records."""

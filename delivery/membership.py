@@ -1,4 +1,4 @@
-"""The one rule that says from where on a member gets a team's events."""
+"""Who is a member, and the one rule that says from where on a member gets a team's events."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from app.domain.errors import BadRecord
 from app.domain.fold import owner_of
 from app.domain.ranks import rank
 from delivery.entry import Entry, type_of
+from delivery.view import View
 
 _TELLING = frozenset({"team.created", "team.deleted", "team.member_added", "team.member_removed"})
+
+
+def is_member(user_id: int, view: View) -> bool:
+    """Whether what a view shows is a user's to see, by what has been read of the log: their team's, or their own stream."""
+    return view.user_id == user_id if view.team_id is None else view.role(user_id) is not None
 
 
 def is_touched(entries: Sequence[Entry], user_id: int) -> bool:

@@ -17,6 +17,8 @@ from tables.seed import Seed, candidates, seed
 from tables.table import StateTable
 
 ASK_SECONDS = 10.0
+TELL_SECONDS = 5.0
+"""How long a worker that is told to do something is waited for."""
 
 
 class Peers:
@@ -42,6 +44,16 @@ class Peers:
     def others(self) -> list[str]:
         """URLs of the other workers that have rows."""
         return sorted(url for url, worker in self._cluster.workers().items() if url != self._url and worker.role != "gateway")
+
+    def with_sockets(self) -> list[str]:
+        """URLs of the other workers that have sockets, gateways too.
+
+        Raises:
+            Unavailable: This worker has not heard of all of them yet.
+        """
+        if not self._cluster.settled:
+            raise Unavailable("this worker does not know the others yet")
+        return sorted(url for url, worker in self._cluster.workers().items() if url != self._url and worker.role != "pipeline")
 
     async def seed(self, key: str, partition: int) -> Seed:
         """The rows of a key, of whoever owns them.
@@ -86,12 +98,21 @@ class Peers:
         Raises:
             Unavailable: It does not answer, or not with 200.
         """
+        return await self._request("GET", url, path, query, ASK_SECONDS)
+
+    async def disconnect(self, url: str, user_id: int) -> int:
+        """End a user's connections to another worker; how many there were.
+
+        Raises:
+            Unavailable: It does not answer within `TELL_SECONDS`, or not with a number.
+        """
+        return _read(url, _parse_closed, await self._request("DELETE", url, f"/internal/connections/{user_id}", {}, TELL_SECONDS))
+
+    async def _request(self, method: str, url: str, path: str, query: Mapping[str, str], seconds: float) -> bytes:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                headers={"Authorization": f"Bearer {self._secret}"}, timeout=aiohttp.ClientTimeout(total=ASK_SECONDS)
-            )
+            self._session = aiohttp.ClientSession(headers={"Authorization": f"Bearer {self._secret}"})
         try:
-            async with self._session.get(url + path, params=query) as response:
+            async with self._session.request(method, url + path, params=query, timeout=aiohttp.ClientTimeout(total=seconds)) as response:
                 if response.status != 200:
                     raise Unavailable(f"worker {url} answers {response.status}")
                 return await response.read()
@@ -110,12 +131,16 @@ Answer = TypeVar("Answer")
 def _read(worker: str, parse: Callable[[bytes], Answer], body: bytes) -> Answer:
     try:
         return parse(body)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise Unavailable(f"worker {worker} answers what cannot be read") from error
 
 
 def _parse_ids(body: bytes) -> list[int]:
     return [int(one) for one in orjson.loads(body)]
+
+
+def _parse_closed(body: bytes) -> int:
+    return int(orjson.loads(body)["closed"])
 
 
 def dump_seed(found: Seed) -> bytes:

@@ -26,6 +26,9 @@ CHANGELOG = f"{GROUP}-{TABLE}-changelog"
 CLUSTER = "_cluster"
 """What workers tell each other."""
 
+CLUSTER_SEGMENT = 2**24
+"""Bytes. The newest segment is never compacted, and every worker that starts reads all of it: it stays small."""
+
 SHOW_SECONDS = 30.0
 MIB = 2**20
 DAY_MS = 86_400_000
@@ -71,7 +74,12 @@ def catalogue(settings: Settings) -> list[Spec]:
         "delete.retention.ms": str(DELETE_RETENTION_MS),
         "max.message.bytes": str(CHANGELOG_MAX),
     }
-    cluster = broker_time | {"cleanup.policy": "compact", "segment.ms": str(DAY_MS // 24), "min.cleanable.dirty.ratio": "0.1"}
+    cluster = broker_time | {
+        "cleanup.policy": "compact",
+        "min.cleanable.dirty.ratio": "0.1",
+        "segment.bytes": str(CLUSTER_SEGMENT),
+        "segment.ms": str(DAY_MS // 24),
+    }
     return [*specs, Spec(CHANGELOG, changelog, like_unified=True), Spec(CLUSTER, cluster, single=True)]
 
 

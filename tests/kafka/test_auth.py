@@ -110,17 +110,23 @@ ROUTES: list[tuple[str, str, str, dict[str, int]]] = [
     ("GET", "/api/tables/{name}", "/api/tables/tasks", ADMINS),
     ("GET", "/api/tables/{name}/{key:.+}", "/api/tables/tasks/{world.team}/{world.task}", ADMINS),
     ("POST", "/api/events/{topic}", "/api/events/task.created", PRODUCERS),
+    ("POST", "/api/admin/disconnect", "/api/admin/disconnect", ADMINS),
     ("GET", "/internal/seeds/{key}", "/internal/seeds/team:{world.team}", PEERS),
     ("GET", "/internal/candidates/{user}", "/internal/candidates/{world.member}?upto=0", PEERS),
     ("GET", "/internal/tables", "/internal/tables", PEERS),
     ("GET", "/internal/tables/{name}", "/internal/tables/tasks?prefix=&after=&limit=1", PEERS),
+    ("DELETE", "/internal/connections/{user}", "/internal/connections/{other}", PEERS),
 ]
 
 
 @pytest.mark.parametrize(("method", "pattern", "path", "answers"), ROUTES, ids=[f"{one[0]} {one[2]}" for one in ROUTES])
 async def test_each_route_answers_each_caller(world: World, method: str, pattern: str, path: str, answers: dict[str, int]) -> None:
     path = path.format(world=world, other=fresh())
-    arguments: dict[str, Any] = {"json": task("task.created", world.team, fresh(), world.member)} if method == "POST" else {}
+    bodies = {
+        "/api/events/{topic}": task("task.created", world.team, fresh(), world.member),
+        "/api/admin/disconnect": {"userId": fresh()},
+    }
+    arguments: dict[str, Any] = {"json": bodies[pattern]} if method == "POST" else {}
     found = {}
     for who in EVERYONE:
         answer = await ask(world.worker, method, path, headers=world.headers(who), **arguments)

@@ -28,10 +28,15 @@ class Connection(ABC):
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.listener: Listener | None = None
+        self.welcomed = False
+        """Whether messages that are no answers may be sent: a client hears nothing before its welcome."""
+        self.knows_delay = False
+        """Whether the client was told last that this worker is behind the log."""
         self._socket = web.WebSocketResponse(
             protocols=(self.subprotocol,), autoping=False, compress=False, max_msg_size=MAX_COMMAND_BYTES + 1
         )
         self._closing: asyncio.Task[Any] | None = None
+        self._opened = asyncio.Event()
         self._ponged = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -40,9 +45,11 @@ class Connection(ABC):
         try:
             await self.before_handshake()
             await self._socket.prepare(request)
-            self.sink.start(request)
-            self.spawn(self._beat())
-            self.spawn(self.run())
+            self._opened.set()
+            if self._closing is None:  # else it was ended while the answer to the handshake was being written
+                self.sink.start(request)
+                self.spawn(self._beat())
+                self.spawn(self.run())
             async for message in self._socket:
                 await self._take(message)
         finally:
@@ -52,8 +59,10 @@ class Connection(ABC):
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            if self._closing is not None:
+            if self._closing is not None and self._opened.is_set():
                 await self._closing
+            elif self._closing is not None:
+                self._closing.cancel()
         return self._socket
 
     def spawn(self, work: Any) -> None:
@@ -62,11 +71,18 @@ class Connection(ABC):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def close(self, code: int, reason: str | None = None) -> None:
-        """Close with a code; the first one stands."""
-        if self._closing is None:
-            text = reason if reason is not None else REASONS[CloseCode(code)]
-            self._closing = asyncio.ensure_future(self._socket.close(code=code, message=text.encode()[:123]))
+    def close(self, code: int, reason: str | None = None) -> bool:
+        """Close with a code; whether it is this one that stands, the first."""
+        if self._closing is not None:
+            return False
+        text = reason if reason is not None else REASONS[CloseCode(code)]
+        self.sink.end()  # nothing follows a close frame (RFC 6455, section 5.5.1)
+        self._closing = asyncio.ensure_future(self._end(code, text.encode()[:123]))
+        return True
+
+    async def _end(self, code: int, message: bytes) -> None:
+        await self._opened.wait()
+        await self._socket.close(code=code, message=message)
 
     def drained(self) -> None:
         """The socket takes more again."""

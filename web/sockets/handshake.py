@@ -20,13 +20,13 @@ from web.problems import Problem, unavailable
 from web.sockets import messages
 from web.sockets.close_codes import REASONS, CloseCode
 from web.sockets.connection import Connection
+from web.sockets.delay import Delay
 from web.sockets.plain import PlainConnection
 from web.sockets.protocol import Protocol
 from web.sockets.rich import Limits, RichConnection, Token, TokenRefused
 
-DELAYED_SECONDS = 5.0
-"""So far behind the log, rich clients are told."""
-CAUGHT_UP_SECONDS = 1.0
+LOOK_SECONDS = 1.0
+"""How often it is looked whether this worker is behind the log."""
 MIN_PAUSE_SECONDS = 0.01
 """A timer a socket would cost more than the good-bye itself."""
 
@@ -38,6 +38,7 @@ class Sockets(Service):
         super().__init__()
         self._context = context
         self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
+        self._delay = Delay()
         self._places = Places(context.settings, monotonic())
         self._trusted = trusted_networks(context.settings.trusted_proxies)
 
@@ -124,14 +125,22 @@ class Sockets(Service):
     @Service.task
     async def _tell_delays(self) -> None:
         """Tell rich clients when this worker falls behind the log, and when it has caught up."""
-        told = False
         while not self.should_stop:
-            await self.sleep(1.0)
-            lag = self._context.tail.lag_seconds
-            if lag > DELAYED_SECONDS or (told and lag < CAUGHT_UP_SECONDS):
-                told = lag > DELAYED_SECONDS
-                for connection in list(self._open):
-                    connection.sink.send(messages.delayed(int(lag) if told else 0))
+            await self.sleep(LOOK_SECONDS)
+            self.tell_delay(monotonic())
+
+    def tell_delay(self, now: float) -> None:
+        """Tell those who are connected how far behind the log this worker is, if they do not know."""
+        everyone = self._delay.step(self._context.tail.lag_seconds, now)
+        delayed = self._delay.seconds > 0
+        if not (everyone or delayed):
+            return
+        message = messages.delayed(self._delay.seconds)
+        for connection in list(self._open):
+            # Who came in the middle of it is told too; the welcome stays the first message.
+            if connection.welcomed and (connection.knows_delay != delayed or (everyone and delayed)):
+                connection.knows_delay = delayed
+                connection.sink.send(message)
 
 
 def token_of_caller(caller: Caller) -> Token:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import orjson
 
 from app.domain.state import State
+from delivery import presence as presences
 from delivery.listener import GapReason, LeftReason
 from web.sockets.commands import CommandId
 
@@ -17,8 +18,6 @@ PART_BYTES = 256 * 1024
 """Largest part of a snapshot; a single task, team or user that is larger gets one of its own."""
 MAX_MEMBERS = 5_000
 """A snapshot of a team with more says only how many; the list is had page by page over HTTP."""
-MAX_ONLINE = 1_000
-"""With more online than this, presence says only how many."""
 
 
 class ErrorCode(StrEnum):
@@ -95,22 +94,13 @@ def left(team_id: int, reason: LeftReason) -> bytes:
     return _dumps({"type": "left", "teamId": team_id, "reason": reason})
 
 
-def presence(team_id: int, online: Iterable[int]) -> bytes:
-    """Who of the team is online; with more than ``MAX_ONLINE`` only ``onlineTotal``."""
-    users = sorted(online)
-    if len(users) > MAX_ONLINE:
-        return presence_total(team_id, len(users))
-    return _dumps({"type": "presence", "teamId": team_id, "online": users})
-
-
-def presence_total(team_id: int, total: int) -> bytes:
-    """How many of the team are online."""
-    return _dumps({"type": "presence", "teamId": team_id, "onlineTotal": total})
-
-
-def presence_changed(team_id: int, joined: Iterable[int], left: Iterable[int]) -> bytes:
-    """Who of the team came online, and who went, since the presence message before; both lists are always there."""
-    return _dumps({"type": "presence", "teamId": team_id, "joined": sorted(joined), "left": sorted(left)})
+def presence(message: presences.Message) -> bytes:
+    """Who of a team is online; who came and went since the presence message before; or how many are online, where they are many."""
+    if isinstance(message, presences.Online):
+        return _dumps({"type": "presence", "teamId": message.team_id, "online": message.users})
+    if isinstance(message, presences.Changed):
+        return _dumps({"type": "presence", "teamId": message.team_id, "joined": message.joined, "left": message.left})
+    return _dumps({"type": "presence", "teamId": message.team_id, "count": message.number})
 
 
 def team_gap(team_id: int, reason: GapReason) -> bytes:

@@ -13,8 +13,9 @@ from typing import Literal
 from app.domain.events import team_key, user_key
 from app.errors import Unavailable
 from app.version import VERSION
-from delivery.hub import Hub, Plan
+from delivery.hub import Hub
 from delivery.listener import Listener
+from delivery.subscriptions import Plan
 from web.sockets import messages
 from web.sockets.close_codes import CloseCode
 from web.sockets.commands import ALL, Auth, Command, Ping, Refresh, Subscribe, Unsubscribe
@@ -151,6 +152,7 @@ class RichConnection(Connection):
             self.close(CloseCode.UNAVAILABLE)
             return
         self._rich.send(messages.welcome(secrets.token_urlsafe(9), token.user_id, teams, HEARTBEAT_SECONDS, VERSION))
+        self.welcomed = True
 
     async def _expect_auth(self) -> None:
         await asyncio.sleep(AUTH_SECONDS)
@@ -220,7 +222,8 @@ class RichConnection(Connection):
             if everything:
                 keys |= {team_key(team_id) for team_id in listener.heard} - {plan.key for plan in plans}
             listener.heard.clear()
-            found = await asyncio.gather(*(self.hub.plan(listener, key, since.get(key), snapshot=command.snapshot) for key in sorted(keys)))
+            wishes = {"snapshot": command.snapshot, "presence": command.presence}
+            found = await asyncio.gather(*(self.hub.plan(listener, key, since.get(key), **wishes) for key in sorted(keys)))
             plans += [plan for plan in found if plan is not None]
             # Teams that came while we were asking, maybe a moment after we were told that they are none of ours: with "all"
             # they are, and nothing of them may fall between.
@@ -235,7 +238,7 @@ class RichConnection(Connection):
             self._rich.send(messages.reply_error(command.id, ErrorCode.NOT_MEMBER, "none of these teams is one of yours"))
             return
         if everything:
-            listener.everything, listener.snapshots = True, command.snapshot
+            listener.everything, listener.snapshots, listener.presence = True, command.snapshot, command.presence
         positions = {name_of(plan.key): since.get(plan.key) if plan.leads_on else plan.feed.position for plan in plans}
         self._rich.send(messages.reply_subscribed(command.id, {name: text for name, text in positions.items() if text}, refused))
         for plan in plans:

@@ -29,12 +29,13 @@ class PlainSink:
 
     takes_snapshots = False
 
-    def __init__(self, on_drained: Callable[[], None], close: Callable[[CloseCode], None]) -> None:
+    def __init__(self, on_drained: Callable[[], None], close: Callable[[CloseCode], bool]) -> None:
         self._transport: asyncio.Transport | None = None
         self._protocol: Any = None
         self._on_drained = on_drained
         self._close = close
         self._draining: asyncio.Task[None] | None = None
+        self._ended = False
 
     def start(self, request: web.Request) -> None:
         """Take events from now on: the answer to the handshake has been written."""
@@ -44,15 +45,19 @@ class PlainSink:
             self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         self._on_drained()
 
+    def end(self) -> None:
+        """Take no more events; what was written before still goes out, or the socket is cut."""
+        self._ended = True
+
     def stop(self) -> None:
-        """Take no more events."""
+        """Let go of the socket."""
         self._transport = None
         if self._draining is not None:
             self._draining.cancel()
 
     def ready(self) -> bool:
         """Whether an event may be written now."""
-        return self._transport is not None and self._draining is None
+        return self._transport is not None and self._draining is None and not self._ended
 
     def write(self, entry: Entry) -> None:
         """Write an event; the transport sends it, joined with others that wait."""
@@ -62,7 +67,7 @@ class PlainSink:
 
     def _put(self, frame: bytes) -> None:
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None or self._ended or transport.is_closing():
             return
         transport.write(frame)
         if transport.get_write_buffer_size() > HIGH_WATER_BYTES and self._draining is None:
@@ -99,6 +104,13 @@ class PlainSink:
 
     def gap(self, key: str, reason: GapReason) -> None:
         """Plain clients take no snapshots, so there is none to announce."""
+
+    def disconnect(self) -> bool:
+        """An administrator ends it."""
+        ended = self._close(CloseCode.DISCONNECTED)
+        if ended:
+            metrics.DROPPED_CLIENTS.labels(reason="administrator").inc()
+        return ended
 
     def fell_behind(self) -> None:
         """The ring went past this socket."""

@@ -90,4 +90,18 @@ class Rows(InternalView):
         return answer(own_rows(self, name, query["prefix"], query["after"], int(query["limit"])))
 
 
-VIEWS = (Seeds, Candidates, Counts, Rows)
+class Connections(InternalView):
+    """A user's connections to this worker."""
+
+    path = "/internal/connections/{user}"
+
+    async def delete(self, request: web.Request, user: str) -> web.Response:
+        """End them; how many there were."""
+        self.peer(request)
+        user_id = user_id_of(user)
+        if user_id is None:
+            raise Problem(404, "there is nothing here")
+        return answer({"closed": self.context.hub.disconnect(user_id)})
+
+
+VIEWS = (Seeds, Candidates, Counts, Rows, Connections)

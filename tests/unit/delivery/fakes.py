@@ -13,8 +13,9 @@ from app.errors import Unavailable
 from app.settings import Settings
 from delivery.entry import Entry
 from delivery.feed import Feed
-from delivery.hub import Hub, Seeds
+from delivery.hub import Hub
 from delivery.listener import Listener
+from delivery.owners import Seeds
 from delivery.ring import Ring
 from tables.seed import Seed
 from tests.unit.domain.naive_model import Record
@@ -161,6 +162,7 @@ class FakeSink:
         """Everything in order: events as ``42@7``, snapshots, and what is said of teams."""
         self.behind = 0
         self.given_up = 0
+        self.disconnected = 0
 
     def ready(self) -> bool:
         return self.room is None or self.room > 0
@@ -195,6 +197,10 @@ class FakeSink:
 
     def unavailable(self) -> None:
         self.given_up += 1
+
+    def disconnect(self) -> bool:
+        self.disconnected += 1
+        return self.disconnected == 1
 
     def offsets(self, key: str) -> list[int]:
         return [entry.offset for entry in self.entries if entry.key == key]

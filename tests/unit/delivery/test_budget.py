@@ -82,7 +82,7 @@ async def test_feeds_without_listeners_go_first_and_then_the_tasks_of_those_used
 
 
 async def test_an_owner_that_stays_away_ends_those_who_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("delivery.hub.JOIN_SECONDS", 0.05)
+    monkeypatch.setattr("delivery.owners.JOIN_SECONDS", 0.05)
     world.read(*BEGINNING)
     _, sink = await world.listen(ME)
     feed = world.hub.feeds.get("team:1")

@@ -341,7 +341,7 @@ async def test_an_unknown_position_is_a_gap_and_a_snapshot(world: World) -> None
 @pytest.fixture
 async def small() -> Any:
     made = World(ring_bytes=SMALL)
-    made.hub._reader = Reader(made.log)  # type: ignore[assignment]
+    made.hub._subscriptions._reader = Reader(made.log)  # type: ignore[assignment]
     await made.hub.start()
     yield made
     await made.hub.stop()

@@ -46,6 +46,9 @@ class World:
     def __init__(self) -> None:
         self.answer: Answer | None = None
         self.asked: list[tuple[str, dict[str, str], str]] = []
+        self.there: dict[str, str] = {}
+        """Roles of the workers that are there, by URL."""
+        self.settled = True
         self.url = ""
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -55,7 +58,11 @@ class World:
 
     def peers(self, owner: str | None = None) -> Peers:
         table: Any = SimpleNamespace(owned=set)
-        cluster: Any = SimpleNamespace(owner=lambda _partition: self.url if owner is None else owner or None, workers=dict)
+        cluster: Any = SimpleNamespace(
+            owner=lambda _partition: self.url if owner is None else owner or None,
+            workers=lambda: {url: SimpleNamespace(role=role) for url, role in self.there.items()},
+            settled=self.settled,
+        )
         return Peers(table, "http://127.0.0.1:1", "the-secret", cluster, {"team.events": 8})
 
     def says(self, body: bytes, status: int = 200) -> None:
@@ -69,7 +76,7 @@ class World:
 async def world() -> AsyncIterator[World]:
     made = World()
     app = web.Application()
-    app.router.add_get("/{any:.*}", made.handle)
+    app.router.add_route("*", "/{any:.*}", made.handle)
     async with TestServer(app, host="127.0.0.1") as server:
         made.url = str(server.make_url("")).rstrip("/")
         yield made
@@ -145,3 +152,49 @@ async def test_a_partition_that_nobody_else_owns_now_is_out_of_reach_and_we_do_n
     with pytest.raises(Unavailable):
         await asking.seed("team:4", 3)
     assert world.asked == []
+
+
+# --- disconnecting
+
+
+async def test_a_worker_is_told_to_end_a_users_connections_and_says_how_many_there_were(world: World) -> None:
+    world.says(b'{"closed":3}')
+    asking = world.peers()
+    assert await asking.disconnect(world.url, 7) == 3
+    assert world.asked == [("/internal/connections/7", {}, "Bearer the-secret")]
+    await asking.close()
+
+
+@pytest.mark.parametrize(("body", "status"), [(b"", 200), (b"[]", 200), (b"{}", 200), (b'{"closed":"x"}', 200), (b'{"closed":1}', 404)])
+async def test_a_worker_that_does_not_say_how_many_there_were_is_out_of_reach(world: World, body: bytes, status: int) -> None:
+    world.says(body, status)
+    asking = world.peers()
+    with pytest.raises(Unavailable):
+        await asking.disconnect(world.url, 7)
+    await asking.close()
+
+
+async def test_a_worker_that_hangs_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+
+    async def hang(_request: web.Request) -> web.Response:
+        await asyncio.sleep(0.3)
+        return web.Response()
+
+    world.answer = hang
+    monkeypatch.setattr(peers, "TELL_SECONDS", 0.05)
+    asking = world.peers()
+    with pytest.raises(Unavailable):
+        await asking.disconnect(world.url, 7)
+    await asking.close()
+
+
+def test_gateways_have_sockets_too_and_pipelines_have_none(world: World) -> None:
+    world.there = {"http://a": "gateway", "http://b": "pipeline", "http://c": "all", "http://127.0.0.1:1": "all"}
+    assert world.peers().with_sockets() == ["http://a", "http://c"], "and this worker need not ask itself"
+
+
+def test_a_worker_that_does_not_know_the_others_yet_says_so(world: World) -> None:
+    world.settled = False
+    with pytest.raises(Unavailable):
+        world.peers().with_sockets()

@@ -1263,12 +1263,11 @@ export class Teamcast extends EventTarget {
   #takePresence({ teamId, online, joined, left, count, onlineTotal }) {
     if (!this.#hears(teamId)) return;
     const stream = this.#open(teamId);
-    const total = count ?? onlineTotal;
     if (Array.isArray(online)) {
       stream.online = new Set(online);
-    } else if (total !== undefined) {
+    } else if (count !== undefined) {
       stream.online = null;
-      stream.onlineTotal = total;
+      stream.onlineTotal = count;
     } else if (stream.online) {
       stream.online = new Set(stream.online);
       for (const userId of joined ?? []) stream.online.add(userId);
