@@ -98,6 +98,11 @@ class Tail(Service):
         """The newest records of a partition."""
         return self._partitions[partition].ring
 
+    @property
+    def ring_bytes(self) -> int:
+        """What the rings of all partitions hold."""
+        return sum(partition.ring.bytes for partition in self._partitions.values())
+
     async def wait_for(self, partition: int, offset: int, seconds: float) -> bool:
         """Wait until the record at ``offset`` has been handed on; whether that happened within ``seconds``."""
         try:

@@ -22,6 +22,8 @@ from app.settings import Settings
 BEAT_SECONDS = 3.0
 LEASE_SECONDS = 12.0
 """A worker that has not been heard of for so long is gone."""
+SILENT_SECONDS = 900.0
+"""For so long it is told that it is gone: time for somebody to look."""
 SEND_SECONDS = 10.0
 LEAVE_SECONDS = 1.0
 
@@ -66,6 +68,11 @@ class Cluster(Service):
         """The workers that are there, by URL; this one is among them once it has been heard."""
         now = monotonic()
         return {url: worker for url, worker in self._workers.items() if now - worker.heard < LEASE_SECONDS}
+
+    def silent(self) -> list[str]:
+        """URLs of workers that stopped telling of themselves within the last `SILENT_SECONDS`, and did not say that they leave."""
+        now = monotonic()
+        return sorted(url for url, worker in self._workers.items() if LEASE_SECONDS <= now - worker.heard < SILENT_SECONDS)
 
     def owner(self, partition: int) -> str | None:
         """URL of the worker that last said that it owns a partition."""

@@ -100,14 +100,17 @@ class Lag:
         """Seconds until the oldest unread record of each topic may be deleted for its age; the whole retention where all are read.
 
         Negative when it should be gone already: brokers delete whole segments, some time after. Topics that keep their records for
-        ever are left out, and so are those where nobody can tell.
+        ever are left out, and so are those of which the age of an unread record is not known.
         """
         found: dict[str, float] = {}
+        unknown = set()
         for one in tps:
             keeps, age = self.retention.get(one.topic), one.seconds(now)
-            if keeps is not None and age is not None:
+            if keeps is None or age is None:
+                unknown.add(one.topic)
+            else:
                 found[one.topic] = min(found.get(one.topic, keeps), keeps - age)
-        return found
+        return {topic: left for topic, left in found.items() if topic not in unknown}
 
 
 async def measure(settings: Settings, reads: Mapping[str, tuple[str, ...]] = READS) -> Lag:
