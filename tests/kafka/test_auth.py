@@ -109,10 +109,16 @@ ROUTES: list[tuple[str, str, str, dict[str, int]]] = [
     ("GET", "/api/tables", "/api/tables", ADMINS),
     ("GET", "/api/tables/{name}", "/api/tables/tasks", ADMINS),
     ("GET", "/api/tables/{name}/{key:.+}", "/api/tables/tasks/{world.team}/{world.task}", ADMINS),
+    ("GET", "/api/lag", "/api/lag", ADMINS),
+    ("GET", "/api/connections", "/api/connections", ADMINS),
+    ("GET", "/api/cluster", "/api/cluster", ADMINS),
     ("POST", "/api/events/{topic}", "/api/events/task.created", PRODUCERS),
     ("GET", "/internal/seeds/{key}", "/internal/seeds/team:{world.team}", PEERS),
     ("GET", "/internal/candidates/{user}", "/internal/candidates/{world.member}?upto=0", PEERS),
     ("GET", "/internal/tables", "/internal/tables", PEERS),
+    ("GET", "/internal/lag", "/internal/lag", PEERS),
+    ("GET", "/internal/connections", "/internal/connections", PEERS),
+    ("GET", "/internal/cluster", "/internal/cluster", PEERS),
     ("GET", "/internal/tables/{name}", "/internal/tables/tasks?prefix=&after=&limit=1", PEERS),
 ]
 

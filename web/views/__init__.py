@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from web.views import events, health, internal, metrics, tables, teams, users
+from web.views import events, health, internal, lag, metrics, tables, teams, users
 from web.views.base import View
 
-ALL: tuple[type[View], ...] = (*health.VIEWS, *metrics.VIEWS, *teams.VIEWS, *users.VIEWS, *tables.VIEWS, *events.VIEWS, *internal.VIEWS)
+ALL: tuple[type[View], ...] = (
+    *health.VIEWS,
+    *metrics.VIEWS,
+    *teams.VIEWS,
+    *users.VIEWS,
+    *tables.VIEWS,
+    *lag.VIEWS,
+    *events.VIEWS,
+    *internal.VIEWS,
+)
 """Every view that the worker serves."""
 
 __all__ = ["ALL", "View"]
