@@ -150,16 +150,19 @@ class LagMeter:
         """
         try:
             async with asyncio.timeout(MEASURE_SECONDS), self._lock:
-                while True:
-                    try:
-                        return await self._measure(wanted)
-                    except KafkaError as error:
-                        if not error.retriable:
-                            raise
-                    await asyncio.sleep(RETRY_SECONDS)  # a coordinator or a leader that moves
+                return await self._until_measured(wanted)
         except (KafkaError, OSError, TimeoutError) as error:
-            await self.close()  # whatever state the connections are in, the next measurement has new ones
             raise Unavailable(f"lag cannot be measured: the brokers are out of reach ({type(error).__name__})") from error
+
+    async def _until_measured(self, wanted: Wanted) -> Lag:
+        while True:
+            try:
+                return await self._measure(wanted)
+            except BaseException as error:
+                if not (isinstance(error, KafkaError) and error.retriable):
+                    await self.close()  # whatever state the connections are in, the next measurement has new ones
+                    raise
+            await asyncio.sleep(RETRY_SECONDS)  # a coordinator or a leader that moves
 
     async def close(self) -> None:
         """Close the connections."""
