@@ -67,6 +67,7 @@ class Measures(Service):
         self._latest: Sample | None = None
         self._before: Sample | None = None
         self._whole: Lag | None = None
+        self._away = False
         self._progress: list[Progress] = []
         metrics.BUILD.info({"version": VERSION})
 
@@ -85,8 +86,13 @@ class Measures(Service):
         try:
             lag = await self._meter.measure(lambda tp: speaks or tp in mine)
         except Unavailable as error:
-            self.log.warning("%s", error)
+            if not self._away:
+                self.log.warning("%s", error)
+            self._away = True
         else:
+            if self._away:
+                self.log.info("lag is measured again")
+            self._away = False
             self._before, self._latest = self._latest, Sample(lag, mine)
 
     @Service.task

@@ -52,6 +52,8 @@ class Lag(View):
             # Two may tell of a team whose partition moves; that of the one who has folded further counts.
             teams |= {team["teamId"]: team for team in one if team["position"] >= teams.get(team["teamId"], team)["position"]}
         slowest = sorted(teams.values(), key=lambda team: (-team["ageSeconds"], team["teamId"]))[:TEAMS_MAX]
+        for team in slowest:
+            team["position"] = team["position"] or None
         now = time()
         return whole({"groups": [as_json(group, now) for group in lag.groups], "teams": slowest}, unreachable)
 

@@ -125,3 +125,11 @@ async def test_a_measurement_is_shared_by_those_who_ask_meanwhile(world: World) 
     assert await world.measures.lag() is first
     world.now += 2 * service.REUSE_SECONDS
     assert await world.measures.lag() is not first
+
+
+async def test_an_outage_is_one_line_and_its_end_another(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    for away in (False, True, True, True, False, False):
+        world.away = away
+        await world.sample()
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
