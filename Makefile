@@ -8,7 +8,7 @@ ROUNDS ?= 20
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run worker simulate topics kafka check format lock browser test chaos clean
+.PHONY: help setup run worker simulate topics kafka check format lock browser prometheus test chaos clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -48,7 +48,10 @@ lock:           ## resolve requirements/*.in anew (needs uv)
 browser: setup  # Chromium for the browser suite
 	@scripts/chromium
 
-test: setup browser ## every suite: unit, Kafka, chaos, browser
+prometheus:     # Prometheus and promtool for the tests of metrics and rules
+	@scripts/prometheus
+
+test: setup browser prometheus ## every suite: unit, Kafka, chaos, browser
 	@# Each in a session of its own: what one leaves running would be a second worker of the next one's group.
 	@echo "== unit"; $(BIN)/pytest -q -n auto tests/unit
 	@for suite in kafka chaos browser; do echo "== $$suite"; $(BIN)/pytest -q tests/$$suite || exit $$?; done
@@ -58,5 +61,5 @@ chaos: setup    ## fault rounds, and what they did to every client: make chaos R
 
 clean:          ## remove the virtual environment and all data
 	@if [ -e data/kafka/broker.json ]; then echo "The embedded broker seems to be running: stop make run first (or remove data/kafka/broker.json)." >&2; exit 1; fi
-	rm -rf .venv .uv data .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .uv .tools data .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,7 +10,7 @@ from typing import Any
 from faust.types import AgentT, AppT, StreamT
 
 from agents.deadletter import dead_letter
-from app import metrics
+from app import logs, metrics
 from app.domain.errors import BadRecord, Code
 from app.domain.fold import apply, deltas
 from app.domain.positions import check
@@ -21,6 +21,8 @@ from app.kafka.deadletters import DeadLetters
 from app.kafka.sender import Outgoing
 from app.kafka.transport.batches import Batch, BatchSchema, Record, batches
 from tables.table import StateTable
+
+log = logs.get(__name__)
 
 
 class Folding:
@@ -55,6 +57,7 @@ class Folding:
             except ValueError as error:
                 bad = error if isinstance(error, BadRecord) else BadRecord(Code.WRONG_TYPE, str(error))
                 metrics.DEAD_LETTERS.labels(topic=UNIFIED, code=bad.code.value).inc()
+                log.warning("a record is no unified event", topic=UNIFIED, partition=partition, offset=record.offset, code=bad.code.value)
                 dead.append(dead_letter(record, bad, now_ms))
                 continue
             if not unified.event.type.startswith("_"):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from agents.deadletter import dead_letter
-from app import metrics
+from app import logs, metrics
 from app.domain.decode import decode
 from app.domain.errors import BadRecord
 from app.domain.events import Source, UnifiedEvent, encode, user_key
@@ -19,6 +19,8 @@ from app.kafka.deadletters import DeadLetters
 from app.kafka.partitioner import partition_of
 from app.kafka.sender import Outgoing, Sender
 from app.kafka.transport.batches import Batch, Record
+
+log = logs.get(__name__)
 
 MEMBERSHIP_KINDS = {"team.member_added": "added", "team.member_removed": "removed", "team.created": "created"}
 
@@ -75,6 +77,9 @@ class Repartition:
                 found = decode(record.value, record.headers, Source(record.topic, record.partition, record.offset, record.timestamp))
             except BadRecord as bad:
                 metrics.DEAD_LETTERS.labels(topic=record.topic, code=bad.code.value).inc()
+                log.warning(
+                    "a record is no valid event", topic=record.topic, partition=record.partition, offset=record.offset, code=bad.code.value
+                )
                 dead.append(dead_letter(record, bad, now_ms))
                 continue
             if found.clamped:

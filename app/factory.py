@@ -10,7 +10,7 @@ from typing import Any, cast
 import faust
 import uvloop
 from faust.app.base import BootStrategy
-from faust.types import ServiceT
+from faust.types import TP, ServiceT
 from mode.supervisors import CrashingSupervisor
 from mode.utils.objects import cached_property
 
@@ -22,6 +22,7 @@ from app.cluster_secret import cluster_secret
 from app.domain.topics import UNIFIED
 from app.errors import StartRefused
 from app.kafka import offsets, topics
+from app.kafka.assignor import Assignor
 from app.kafka.client import faust_credentials
 from app.kafka.cluster import Cluster
 from app.kafka.deadletters import DeadLetters
@@ -41,6 +42,7 @@ from delivery.teller import Teller
 from tables.changelog import Changelog
 from tables.table import StateTable
 from web.context import Context
+from web.measures import Measures
 from web.peers import Peers
 from web.server import Server, options
 from web.sockets import messages
@@ -85,7 +87,8 @@ class Teamcast(faust.App):
         hub = Hub(settings, Seeds(peers.seed, peers.candidates), counts, encode_snapshot)
         tail = Tail(settings, counts, hub)
         hub.tail = tail
-        self.context = Context(settings, table, tail, hub, peers, sender, counts)
+        measures = Measures(settings, self.cluster, table, tail, hub, self._assigned)
+        self.context = Context(settings, table, tail, hub, peers, sender, self.cluster, measures, counts)
         self.sockets = Sockets(self.context)
         self.teller = Teller(hub.attendance, hub.presence, self.cluster, messages.presence)
         self.watchdog = Watchdog(settings, lambda: cast(Consumer, self.consumer), lambda: self.rebalancing or not self.tables.actives_ready)
@@ -95,6 +98,9 @@ class Teamcast(faust.App):
             register(self, repartition)
         register_fold(self, Folding(table, dead_letters, lambda: self.log_id))
         cast(Server, self.web).add_routes(self.sockets)
+
+    def _assigned(self) -> set[TP]:
+        return self.assignor.assigned_actives()
 
     def _new_transport(self) -> Any:
         return Transport(self.conf.broker_consumer, self)
@@ -112,7 +118,7 @@ class Teamcast(faust.App):
 
     def on_init_dependencies(self) -> Iterable[ServiceT]:
         """Faust's own services, and delivery."""
-        ours = [self.cluster, self.context.hub, self.context.tail, self.sockets, self.teller]
+        ours = [self.cluster, self.context.hub, self.context.tail, self.sockets, self.teller, self.context.measures]
         if self.settings.role == "gateway":
             return [*Gateway(self).server(), *ours]
         return [*super().on_init_dependencies(), *ours, self.watchdog]
@@ -160,6 +166,7 @@ def create(settings: Settings) -> Teamcast:
         stream_buffer_maxsize=STREAM_BUFFER,
         store="rocksdb://",
         datadir=settings.folder,
+        PartitionAssignor=Assignor,
         topic_allow_declare=False,
         topic_disable_leader=True,
         web_bind=settings.bind,

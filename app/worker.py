@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
 from typing import Any, NoReturn, Protocol, cast
 
 import faust
+from faust.cli.worker import worker as faust_command
 
+from app import logs
 from app.errors import StartRefused
 from app.settings import Settings
 
@@ -31,8 +34,15 @@ class Worker(faust.Worker):
         settings = cast(HasSettings, app).settings
         if "log_level" in settings.model_fields_set:  # what the environment says wins over -l
             kwargs["loglevel"] = settings.log_level
+        if settings.log_format == "json":
+            # Who reads lines of JSON has no use for Faust's picture of its options.
+            faust_command.on_worker_created = _say_nothing  # type: ignore[method-assign,assignment]
         super().__init__(app, *args, **kwargs)
         self.spinner = None
+
+    def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
+        """Give every line its shape, whoever writes it."""
+        logs.shape(logger.handlers, cast(HasSettings, self.app).settings, level)
 
     def _on_sigterm(self) -> None:
         self._leave_in_time()
@@ -47,6 +57,10 @@ class Worker(faust.Worker):
         deadline = threading.Timer(cast(HasSettings, self.app).settings.drain_seconds + STOP_SECONDS, os._exit, (EXIT_LATE,))
         deadline.daemon = True
         deadline.start()
+
+
+def _say_nothing(_command: Any, _worker: Any) -> None:
+    """In place of the banner."""
 
 
 def refuse(error: StartRefused) -> NoReturn:

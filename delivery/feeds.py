@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from time import monotonic
 
 from app.errors import Unavailable
@@ -49,6 +49,14 @@ class Feeds:
 
     def __len__(self) -> int:
         return len(self._feeds)
+
+    @property
+    def bytes(self) -> int:
+        """What the views of all feeds take."""
+        return sum(feed.view.bytes for feed in self._feeds.values())
+
+    def __iter__(self) -> Iterator[Feed]:
+        return iter(self._feeds.values())
 
     async def open(self, key: str) -> Feed:
         """The feed of a key, opened once for all who ask meanwhile.
@@ -106,7 +114,7 @@ class Feeds:
 
     def shrink(self) -> None:
         """Keep to the budget: close the feeds without listeners that were used longest ago, then drop the tasks of others."""
-        total = sum(feed.view.bytes for feed in self._feeds.values())
+        total = self.bytes
         if total <= self._budget:
             return
         oldest = sorted(self._feeds.values(), key=lambda feed: (bool(feed.cursors), self._used.get(feed.key, 0.0)))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Iterator
+from itertools import islice
 
 from delivery.entry import Entry
 
@@ -72,3 +74,7 @@ class Ring:
         if offset + 1 < (log.complete_from if log else self.start):
             return None
         return log.after(offset, limit) if log else []
+
+    def newest(self, limit: int) -> Iterator[Entry]:
+        """The newest records, newest first, at most ``limit``; not to be kept over an await."""
+        return islice(reversed(self._entries), limit)

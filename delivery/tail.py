@@ -98,6 +98,11 @@ class Tail(Service):
         """The newest records of a partition."""
         return self._partitions[partition].ring
 
+    @property
+    def ring_bytes(self) -> int:
+        """What the rings of all partitions hold."""
+        return sum(partition.ring.bytes for partition in self._partitions.values())
+
     async def wait_for(self, partition: int, offset: int, seconds: float) -> bool:
         """Wait until the record at ``offset`` has been handed on; whether that happened within ``seconds``."""
         try:
@@ -227,7 +232,7 @@ class Tail(Service):
             return
         if kind.startswith("_"):
             if kind == MEMBERSHIP:
-                self._hand_on_candidate(value)
+                self._hand_on_candidate(record)
             return
         entry = entry_of(self.log_id, record)
         if entry is None:
@@ -236,9 +241,10 @@ class Tail(Service):
         partition.ring.append(entry)
         self._reader.on_entry(entry)
 
-    def _hand_on_candidate(self, value: bytes) -> None:
+    def _hand_on_candidate(self, record: ConsumerRecord) -> None:
         try:
-            data = orjson.loads(value)["data"]
+            data = orjson.loads(record.value)["data"]
             self._reader.on_candidate(int(data["userId"]), int(data["teamId"]))
         except (ValueError, KeyError, TypeError):
-            self.log.warning("a record of type %s is skipped: it cannot be read", MEMBERSHIP)
+            place = {"topic": UNIFIED, "partition": record.partition, "offset": record.offset}
+            self.log.warning("a record of type %s is skipped: it cannot be read", MEMBERSHIP, extra=place)

@@ -143,7 +143,7 @@ def metric_table() -> str:
             continue
         [family] = found.describe()
         labels = "{" + ",".join(found._labelnames) + "}" if found._labelnames else ""
-        name = family.name + ("_total" if family.type == "counter" else "") + labels
+        name = family.name + {"counter": "_total", "info": "_info"}.get(family.type, "") + labels
         rows.append((f"`{name}`", family.type, family.documentation))
     return table(("Metric", "Type", "Meaning"), rows)
 

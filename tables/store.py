@@ -26,6 +26,11 @@ BLOCK_CACHE_BYTES = 64 * 2**20
 WRITE_BUFFER_BYTES = 16 * 2**20
 WRITE_BUFFERS = 3
 
+_SIZES = {
+    "files": "rocksdb.total-sst-files-size",
+    "memtables": "rocksdb.cur-size-all-mem-tables",
+    "readers": "rocksdb.estimate-table-readers-mem",
+}
 _cache = rocksdict.Cache(BLOCK_CACHE_BYTES)
 
 
@@ -98,6 +103,16 @@ class RowStore(rocksdb.Store):
         batch.put(self.offset_key, b"%d" % offset)
         batch.put(WRITTEN_KEY, b"%d" % int(time()))
         self._db_for_partition(partition).write(batch)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes that the open databases take: ``files`` on disk; in memory ``memtables``, ``readers``, and the ``cache`` that all share."""
+        found = {name: sum(db.property_int_value(value) or 0 for db in self._dbs.values()) for name, value in _SIZES.items()}
+        return found | {"cache": _cache.get_usage()}
+
+    def estimated_rows(self, partition: int) -> int:
+        """How many rows a partition has, as RocksDB estimates it: a row that was written again may count twice for a while."""
+        db = self._dbs.get(partition)
+        return 0 if db is None else db.property_int_value("rocksdb.estimate-num-keys") or 0
 
     def apply_changelog_batch(self, batch: Iterable[EventT[Any]], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]) -> None:
         """Merge changelog records into the rows."""

@@ -6,11 +6,13 @@ import asyncio
 from dataclasses import dataclass, field
 
 from app.auth import Authenticator
+from app.kafka.cluster import Cluster
 from app.kafka.sender import Sender
 from app.settings import Settings
 from delivery.hub import Hub
 from delivery.tail import Tail
 from tables.table import StateTable
+from web.measures import Measures
 from web.peers import Peers
 
 
@@ -24,6 +26,8 @@ class Context:
     hub: Hub
     peers: Peers
     sender: Sender
+    cluster: Cluster
+    measures: Measures
     topics: dict[str, int] = field(default_factory=dict)
     """Topics and their partition counts, known once the worker has started."""
     draining: asyncio.Event = field(default_factory=asyncio.Event)

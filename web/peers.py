@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import aiohttp
 import orjson
@@ -19,6 +20,8 @@ from tables.table import StateTable
 ASK_SECONDS = 10.0
 TELL_SECONDS = 5.0
 """How long a worker that is told to do something is waited for."""
+ASK_ALL_SECONDS = 3.0
+"""Bound on an answer for which every worker is asked: who is slower is named in it in place of its part."""
 
 
 class Peers:
@@ -54,6 +57,30 @@ class Peers:
         if not self._cluster.settled:
             raise Unavailable("this worker does not know the others yet")
         return sorted(url for url, worker in self._cluster.workers().items() if url != self._url and worker.role != "pipeline")
+
+    def everyone(self) -> list[str]:
+        """URLs of the other workers."""
+        return sorted(self._cluster.workers().keys() - {self._url})
+
+    async def ask_all(self, urls: Iterable[str], path: str, **query: str) -> tuple[dict[str, Any], list[str]]:
+        """GET an internal route of several workers at once: their JSON answers by URL, and the URLs of those that gave none in time."""
+
+        async def one(url: str) -> Any:
+            async with asyncio.timeout(ASK_ALL_SECONDS):
+                return _read(url, orjson.loads, await self.ask(url, path, **query))
+
+        asked = list(urls)
+        answers = await asyncio.gather(*map(one, asked), return_exceptions=True)
+        found: dict[str, Any] = {}
+        unreachable = []
+        for url, body in zip(asked, answers, strict=True):
+            if isinstance(body, (Unavailable, TimeoutError)):
+                unreachable.append(url)
+            elif isinstance(body, BaseException):
+                raise body
+            else:
+                found[url] = body
+        return found, unreachable
 
     async def seed(self, key: str, partition: int) -> Seed:
         """The rows of a key, of whoever owns them.

@@ -69,6 +69,10 @@ class Cluster(Service):
         """The workers that are there, by URL; this one is among them once it has been heard."""
         return self._directory.workers()
 
+    def silent(self) -> list[str]:
+        """URLs of workers that stopped telling of themselves a while ago, and did not say that they leave."""
+        return self._directory.silent()
+
     def owner(self, partition: int) -> str | None:
         """URL of the worker that last said that it owns a partition."""
         return self._directory.owner(partition)

@@ -20,7 +20,9 @@ STEP_SECONDS = BEAT_SECONDS + 1.0
 GOODBYE_SECONDS = 3.0
 """Users of a worker that says good-bye have so long to be seen on another one."""
 FORGET_SECONDS = 60.0
-"""What is left of a worker that is gone for so long is taken out of the topic."""
+"""Users of a worker that is gone for so long are taken out of the topic."""
+SILENT_SECONDS = 900.0
+"""For so long it is told that a worker is gone, time for somebody to look; then it is taken out of the topic too."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -167,6 +169,14 @@ class Directory:
         here = ((url, place.worker) for url, place in self._places.items() if place.until > self._clock and not place.left)
         return {url: worker for url, worker in here if worker is not None}
 
+    def silent(self) -> list[str]:
+        """URLs of workers whose lease ended within the last `SILENT_SECONDS`, and that did not say that they leave."""
+        return sorted(
+            url
+            for url, place in self._places.items()
+            if place.worker is not None and not place.left and place.until <= self._clock < place.until + SILENT_SECONDS
+        )
+
     def owner(self, partition: int) -> str | None:
         """URL of the worker that last said that it owns a partition."""
         found = [worker for worker in self.workers().values() if partition in worker.partitions]
@@ -195,7 +205,7 @@ class Directory:
                 yield from (key_of(url, user_id) for user_id, run in place.users.items() if run != self._run)
             elif first and place.until + FORGET_SECONDS <= self._clock:
                 yield from (key_of(url, user_id) for user_id in place.users)
-                if place.worker is not None and not place.left:
+                if place.worker is not None and not place.left and place.until + SILENT_SECONDS <= self._clock:
                     yield url.encode()
 
 

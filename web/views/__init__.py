@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from web.views import admin, events, health, internal, metrics, tables, teams, users
+from web.views import admin, events, health, internal, lag, metrics, tables, teams, users
 from web.views.base import View
 
 ALL: tuple[type[View], ...] = (
@@ -12,6 +12,7 @@ ALL: tuple[type[View], ...] = (
     *teams.VIEWS,
     *users.VIEWS,
     *tables.VIEWS,
+    *lag.VIEWS,
     *events.VIEWS,
     *internal.VIEWS,
 )

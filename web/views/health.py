@@ -44,10 +44,12 @@ class Ready(View):
     path = "/readyz"
 
     async def get(self, request: web.Request) -> web.Response:
-        """200, or 503 with the reasons."""
+        """200, or 503 with the reasons; either with what else wants attention, though it keeps no client from being served."""
         found = reasons(self)
         READY.set(not found)
-        return answer({"status": "not ready", "reasons": found}, 503) if found else answer({"status": "ready"})
+        warnings = self.context.measures.warnings()
+        more = {"warnings": warnings} if warnings else {}
+        return answer({"status": "not ready", "reasons": found, **more}, 503) if found else answer({"status": "ready", **more})
 
 
 VIEWS = (Health, Ready)

@@ -90,7 +90,7 @@ class Rows(InternalView):
         return answer(own_rows(self, name, query["prefix"], query["after"], int(query["limit"])))
 
 
-class Connections(InternalView):
+class UserConnections(InternalView):
     """A user's connections to this worker."""
 
     path = "/internal/connections/{user}"
@@ -104,4 +104,38 @@ class Connections(InternalView):
         return answer({"closed": self.context.hub.disconnect(user_id)})
 
 
-VIEWS = (Seeds, Candidates, Counts, Rows, Connections)
+class Lag(InternalView):
+    """The busy teams that this worker owns."""
+
+    path = "/internal/lag"
+
+    async def get(self, request: web.Request) -> web.Response:
+        """How far each is folded."""
+        self.peer(request)
+        return answer(await self.context.measures.progress())
+
+
+class Connections(InternalView):
+    """Open sockets of this worker."""
+
+    path = "/internal/connections"
+
+    async def get(self, request: web.Request) -> web.Response:
+        """How many, and by team."""
+        self.peer(request)
+        count, teams = self.context.measures.connections()
+        return answer({"connections": count, "teams": {str(team_id): number for team_id, number in teams.items()}})
+
+
+class Cluster(InternalView):
+    """This worker."""
+
+    path = "/internal/cluster"
+
+    async def get(self, request: web.Request) -> web.Response:
+        """What it is, and what it has."""
+        self.peer(request)
+        return answer(self.context.measures.worker())
+
+
+VIEWS = (Seeds, Candidates, Counts, Rows, Lag, Connections, UserConnections, Cluster)

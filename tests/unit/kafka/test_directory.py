@@ -15,6 +15,7 @@ from app.kafka.directory import (
     FORGET_SECONDS,
     GOODBYE_SECONDS,
     LEASE_SECONDS,
+    SILENT_SECONDS,
     STEP_SECONDS,
     Directory,
     key_of,
@@ -213,6 +214,27 @@ def test_users_of_this_worker_are_not_elsewhere(topic: Topic) -> None:
     assert topic.seen() == set()
 
 
+# --- silence
+
+
+def test_a_worker_that_stops_telling_of_itself_is_silent_and_some_time_later_forgotten() -> None:
+    topic = Topic()
+    topic.beat(A)
+    assert (A in topic.directory.workers(), topic.directory.silent()) == (True, [])
+    topic.later(LEASE_SECONDS)
+    assert (A in topic.directory.workers(), topic.directory.silent()) == (False, [A])
+    topic.later(SILENT_SECONDS)
+    assert topic.directory.silent() == []
+
+
+def test_a_worker_that_said_that_it_leaves_is_not_silent() -> None:
+    topic = Topic()
+    topic.beat(A)
+    topic.bye(A)
+    topic.later(LEASE_SECONDS)
+    assert topic.directory.silent() == []
+
+
 # --- clearing up
 
 
@@ -240,7 +262,13 @@ def test_the_first_worker_clears_up_after_those_that_are_gone(me: str, mine: boo
     topic.now += BEAT_SECONDS
     topic.beat(me)
     topic.beat(B)
-    assert list(topic.directory.left_over()) == ([key_of(A, 7), A.encode()] if mine else [])
+    assert list(topic.directory.left_over()) == ([key_of(A, 7)] if mine else [])
+    topic.hear(key_of(A, 7), None)
+    for _ in range(round((SILENT_SECONDS - FORGET_SECONDS) / BEAT_SECONDS)):
+        topic.now += BEAT_SECONDS
+        topic.beat(me)
+        topic.beat(B)
+    assert list(topic.directory.left_over()) == ([A.encode()] if mine else [])
 
 
 def test_what_was_cleared_up_leaves_nothing() -> None:
@@ -248,12 +276,12 @@ def test_what_was_cleared_up_leaves_nothing() -> None:
     topic.beat(A)
     topic.user(A, 7)
     topic.now += BEAT_SECONDS
-    while not list(topic.directory.left_over()):
+    for _ in range(round(SILENT_SECONDS / BEAT_SECONDS) + 5):
         topic.now += BEAT_SECONDS
         topic.beat("http://0:1")
         topic.seen()
-    for key in list(topic.directory.left_over()):
-        topic.hear(key, None)
+        for key in list(topic.directory.left_over()):
+            topic.hear(key, None)
     assert list(topic.directory.left_over()) == []
     assert set(topic.directory._places) == {"http://0:1"}
     assert not topic.directory._counts

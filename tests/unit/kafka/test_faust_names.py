@@ -13,9 +13,12 @@ import pytest
 from aiohttp import web_protocol
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.web_runner import AppRunner
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer import fetcher
+from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.structs import TopicPartition
 from faust.assignor.partition_assignor import PartitionAssignor
+from faust.cli.worker import worker as worker_command
 from faust.stores import rocksdb
 from faust.tables.base import Collection
 from faust.tables.table import Table
@@ -255,3 +258,24 @@ def test_drain_helper() -> None:
     assert parameters(BaseProtocol._drain_helper) == ["self"]
     assert inspect.iscoroutinefunction(BaseProtocol._drain_helper)
     assert issubclass(web_protocol.RequestHandler, BaseProtocol)
+
+
+# --- what the worker tells of itself
+
+
+def test_the_assignor_decides_in_assign() -> None:
+    assert parameters(PartitionAssignor.assign) == ["self", "cluster", "member_metadata"]
+
+
+def test_the_worker_lets_us_shape_its_log() -> None:
+    assert parameters(faust.Worker.on_setup_root_logger) == ["self", "logger", "level"]
+    assert "self.on_setup_root_logger(" in source(faust.Worker._setup_logging)
+
+
+def test_the_worker_command_says_its_banner_in_a_hook() -> None:
+    assert "self.banner(worker)" in source(worker_command.on_worker_created)
+
+
+def test_an_admin_client_sends_requests_of_ours() -> None:
+    assert parameters(AIOKafkaAdminClient._send_request) == ["self", "request", "node_id"]
+    assert parameters(OffsetFetchRequest.__init__) == ["self", "consumer_group", "partitions"]

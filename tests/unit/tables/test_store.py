@@ -84,6 +84,16 @@ def test_what_is_written_is_read_and_nothing_else(tables: Tables) -> None:
     assert rows.persisted_offset(TP(CHANGELOG, 1)) is None
 
 
+def test_sizes_are_those_of_the_open_databases(tables: Tables) -> None:
+    rows = tables.table.rows
+    before = rows.sizes()
+    assert before.keys() == {"files", "memtables", "readers", "cache"}
+    rows.write(0, [(b"team/%d" % number, b"a" * 1000) for number in range(100)], 7)
+    assert rows.sizes()["memtables"] >= before["memtables"] + 100_000
+    assert 100 <= rows.estimated_rows(0) <= 110
+    assert rows.estimated_rows(99) == 0
+
+
 def test_rows_and_their_offset_are_written_together_or_not_at_all(tables: Tables) -> None:
     rows = tables.table.rows
     rows.write(0, [(b"team/1", b"a")], 7)

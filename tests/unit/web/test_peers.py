@@ -198,3 +198,31 @@ def test_a_worker_that_does_not_know_the_others_yet_says_so(world: World) -> Non
     world.settled = False
     with pytest.raises(Unavailable):
         world.peers().with_sockets()
+
+
+# --- asking all
+
+
+async def test_all_are_asked_at_once_and_those_that_do_not_answer_are_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+
+    monkeypatch.setattr(peers, "ASK_ALL_SECONDS", 0.3)
+    hanging = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        kind = request.path.split("/")[1]
+        if kind == "hangs":
+            await hanging.wait()
+        return web.Response(body=b"<html>" if kind == "babbles" else b"[1]", status=500 if kind == "fails" else 200)
+
+    world.answer = answer
+    asking = world.peers()
+    urls = [f"{world.url}/{kind}" for kind in ("answers", "hangs", "babbles", "fails")]
+
+    found, unreachable = await asking.ask_all([*urls, f"http://127.0.0.1:{unused_port()}"], "/internal/cluster")
+
+    assert found == {urls[0]: [1]}
+    assert unreachable[:3] == urls[1:]
+    assert len(unreachable) == 4
+    hanging.set()
+    await asking.close()
