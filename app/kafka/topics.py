@@ -25,6 +25,8 @@ CHANGELOG = f"{GROUP}-{TABLE}-changelog"
 
 CLUSTER = "_cluster"
 """What workers tell each other."""
+LETTER_TRAIL = "_deadletters"
+"""What was done about dead letters."""
 
 CLUSTER_SEGMENT = 2**24
 """Bytes. The newest segment is never compacted, and every worker that starts reads all of it: it stays small."""
@@ -33,6 +35,8 @@ SHOW_SECONDS = 30.0
 MIB = 2**20
 DAY_MS = 86_400_000
 DELETE_RETENTION_MS = 7 * DAY_MS
+TRAIL_RETENTION_MS = 90 * DAY_MS
+"""Longer than clusters keep dead letters by default (7 days): what was done about one is known as long as it is there."""
 SOURCE_MAX = 2 * MIB
 UNIFIED_MAX = 8 * MIB
 """A source value of at most 512 KiB, as JSON written anew, with headers: well below this."""
@@ -80,7 +84,13 @@ def catalogue(settings: Settings) -> list[Spec]:
         "segment.bytes": str(CLUSTER_SEGMENT),
         "segment.ms": str(DAY_MS // 24),
     }
-    return [*specs, Spec(CHANGELOG, changelog, like_unified=True), Spec(CLUSTER, cluster, single=True)]
+    trail = broker_time | {"cleanup.policy": "compact,delete", "retention.ms": str(TRAIL_RETENTION_MS)}
+    return [
+        *specs,
+        Spec(CHANGELOG, changelog, like_unified=True),
+        Spec(CLUSTER, cluster, single=True),
+        Spec(LETTER_TRAIL, trail, single=True),
+    ]
 
 
 async def ensure(settings: Settings) -> dict[str, int]:
