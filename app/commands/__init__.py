@@ -7,7 +7,7 @@ from typing import Any
 
 import faust
 
-from app.commands import deadletters, emit, importing, offsets, simulate, topics
+from app.commands import deadletters, emit, importing, lag, offsets, simulate, topics
 from app.commands.command import Command
 
 COMMANDS: dict[str, tuple[Callable[..., Awaitable[None]], Sequence[Any]]] = {
@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[Callable[..., Awaitable[None]], Sequence[Any]]] = {
     "import": (importing.run, importing.OPTIONS),
     "offsets": (offsets.run, offsets.OPTIONS),
     "deadletters": (deadletters.run, deadletters.OPTIONS),
+    "lag": (lag.run, lag.OPTIONS),
 }
 """Every command: what it runs, its options and arguments. The help is the docstring of what it runs."""
 
