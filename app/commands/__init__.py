@@ -7,7 +7,7 @@ from typing import Any
 
 import faust
 
-from app.commands import deadletters, emit, importing, lag, offsets, simulate, topics
+from app.commands import deadletters, emit, importing, lag, offsets, simulate, tables, teams, topics, trace
 from app.commands.command import Command
 
 COMMANDS: dict[str, tuple[Callable[..., Awaitable[None]], Sequence[Any]]] = {
@@ -18,6 +18,9 @@ COMMANDS: dict[str, tuple[Callable[..., Awaitable[None]], Sequence[Any]]] = {
     "offsets": (offsets.run, offsets.OPTIONS),
     "deadletters": (deadletters.run, deadletters.OPTIONS),
     "lag": (lag.run, lag.OPTIONS),
+    "teams": (teams.run, teams.OPTIONS),
+    "tables": (tables.run, tables.OPTIONS),
+    "trace": (trace.run, trace.OPTIONS),
 }
 """Every command: what it runs, its options and arguments. The help is the docstring of what it runs."""
 
