@@ -7,7 +7,7 @@ from typing import Any
 
 import faust
 
-from app.commands import deadletters, emit, importing, lag, offsets, simulate, tables, teams, topics, trace
+from app.commands import deadletters, emit, export, importing, lag, offsets, replay, simulate, tables, teams, topics, trace, verify
 from app.commands.command import Command
 
 COMMANDS: dict[str, tuple[Callable[..., Awaitable[None]], Sequence[Any]]] = {
@@ -21,6 +21,9 @@ COMMANDS: dict[str, tuple[Callable[..., Awaitable[None]], Sequence[Any]]] = {
     "teams": (teams.run, teams.OPTIONS),
     "tables": (tables.run, tables.OPTIONS),
     "trace": (trace.run, trace.OPTIONS),
+    "replay": (replay.run, replay.OPTIONS),
+    "verify": (verify.run, verify.OPTIONS),
+    "export": (export.run, export.OPTIONS),
 }
 """Every command: what it runs, its options and arguments. The help is the docstring of what it runs."""
 
