@@ -7,7 +7,7 @@ from typing import Any
 
 import faust
 
-from app.commands import deadletters, emit, export, importing, lag, offsets, replay, simulate, tables, teams, topics, trace, verify
+from app.commands import deadletters, emit, export, forget, importing, lag, offsets, replay, simulate, tables, teams, topics, trace, verify
 from app.commands.command import Command
 
 COMMANDS: dict[str, tuple[Callable[..., Awaitable[None]], Sequence[Any]]] = {
@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[Callable[..., Awaitable[None]], Sequence[Any]]] = {
     "replay": (replay.run, replay.OPTIONS),
     "verify": (verify.run, verify.OPTIONS),
     "export": (export.run, export.OPTIONS),
+    "forget": (forget.run, forget.OPTIONS),
 }
 """Every command: what it runs, its options and arguments. The help is the docstring of what it runs."""
 

@@ -35,6 +35,9 @@ SHOW_SECONDS = 30.0
 MIB = 2**20
 DAY_MS = 86_400_000
 DELETE_RETENTION_MS = 7 * DAY_MS
+MAX_COMPACTION_LAG_MS = 7 * DAY_MS
+"""By then a row that was written anew is gone from the changelog as it was, however little is written; else a person's old data might
+stay there for as long as nobody writes much."""
 TRAIL_RETENTION_MS = 90 * DAY_MS
 """Longer than clusters keep dead letters by default (7 days): what was done about one is known as long as it is there."""
 SOURCE_MAX = 2 * MIB
@@ -75,6 +78,7 @@ def catalogue(settings: Settings) -> list[Spec]:
     changelog = {
         "cleanup.policy": "compact",
         "min.compaction.lag.ms": str(DAY_MS),
+        "max.compaction.lag.ms": str(MAX_COMPACTION_LAG_MS),
         "delete.retention.ms": str(DELETE_RETENTION_MS),
         "max.message.bytes": str(CHANGELOG_MAX),
     }
