@@ -100,9 +100,7 @@ class TestDeadLetters:
         async with AIOKafkaProducer(bootstrap_servers=services.bootstrap) as producer:
             for _ in range(2):  # a crash repeats it
                 written = await producer.send_and_wait("team.created.deadletter", value, key=b"k", headers=headers, partition=0)
-        listed = (await run(worker, services, "deadletters", "list", "--topic", "team.created", "--limit", "1000", "--json")).json[
-            "letters"
-        ]
+        done = await run(worker, services, "deadletters", "list", "--topic", "team.created", "--limit", "1000", "--json")
         [found] = [one for one in done.json["letters"] if one["place"] == f"team.created.deadletter-0-{written.offset}"]
         assert found["repeats"] == 2
 
