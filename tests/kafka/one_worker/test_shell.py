@@ -198,13 +198,13 @@ class TestHistory:
         await services.make_team(team_id, owner, other)
         await services.send("task.created", task("task.created", team_id, fresh(), owner, title="kept"))
         await services.send("team.member_removed", member("team.member_removed", team_id, other, owner))
-        team = await team_with(worker, team_id, owner)
-        await eventually(lambda: ask(worker, "GET", f"/api/teams/{team_id}"), lambda answer: answer.body["tasks"])
-        team = (await ask(worker, "GET", f"/api/teams/{team_id}")).body
+        await log.records(services.bootstrap, "team.events", lambda record: record.key == b"team:%d" % team_id, 4)
 
         replayed = (await run(worker, services, "replay", str(team_id), "--refold", "--json")).json
-        assert replayed["state"] == {name: team[name] for name in ("team", "members", "tasks")}
-        assert replayed["events"][-1]["position"] == team["position"]
+        assert len(replayed["events"]) == 4
+        at = replayed["events"][-1]["position"]
+        answer = await eventually(lambda: ask(worker, "GET", f"/api/teams/{team_id}"), lambda answer: answer.body["position"] == at)
+        assert replayed["state"] == {name: answer.body[name] for name in ("team", "members", "tasks")}
 
         same = await run(worker, services, "verify", str(team_id), "--json")
         assert (same.code, [(one["verdict"], one["base"]) for one in same.json["teams"]]) == (0, [("same", "log")]), same
