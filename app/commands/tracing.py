@@ -37,6 +37,8 @@ SKEW_MS = 60_000
 MAIL_TOPICS = (REQUESTS, "notification.deadletter")
 TABLES = {"team": "teams", "member": "members", "task": "tasks", "user": "users"}
 
+SOURCE_HEADERS = ("source-topic", "source-partition", "source-offset", "source-timestamp")
+
 _DEFAULT_ID = re.compile(r"(.+)-([0-9]{1,10})-([0-9]{1,18})-([0-9]{1,15})")
 
 
@@ -93,11 +95,14 @@ def source_of_default(event_id: str) -> Source | None:
 def is_of(event_id: str, source: Source | None) -> Callable[[Record], UnifiedRecord | None]:
     """Says whether a unified record is of the event, and gives it parsed."""
     needle = orjson.dumps(event_id)[1:-1]
-    place = None if source is None else (source.topic.encode(), b"%d" % source.partition, b"%d" % source.offset)
+    place = None
+    if source is not None:
+        # The time too: a topic that was made anew has another record at the same offset.
+        place = (source.topic.encode(), b"%d" % source.partition, b"%d" % source.offset, b"%d" % source.timestamp)
 
     def match(record: Record) -> UnifiedRecord | None:
         named = dict(record.headers)
-        here = (named.get("source-topic"), named.get("source-partition"), named.get("source-offset"))
+        here = tuple(named.get(name) for name in SOURCE_HEADERS)
         # Parsing costs more than looking: nearly every record is another event's.
         if here != place and needle not in (record.value or b""):
             return None

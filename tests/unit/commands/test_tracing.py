@@ -52,6 +52,11 @@ def test_a_record_is_found_by_its_place_whatever_the_event_calls_itself() -> Non
     assert is_of(f"task.updated-2-5-{MS}", source)(record("mine", source)) is not None
 
 
+def test_a_record_of_a_topic_that_was_made_anew_is_another_event() -> None:
+    named = Source("task.updated", 2, 5, MS - 1)
+    assert is_of(f"task.updated-2-5-{MS - 1}", named)(record("mine", Source("task.updated", 2, 5, MS))) is None
+
+
 def test_a_repeat_has_the_same_source_or_the_same_own_id_and_content() -> None:
     one = record("mine", Source("task.updated", 0, 1, MS), 5, title="x")
     again = record("mine", Source("task.updated", 0, 9, MS), 6, title="x")
