@@ -91,7 +91,7 @@ class Peers:
         if partition in self._table.owned():
             return seed(self._table, key, partition)
         owner = self._owner(partition)
-        return _read(owner, _parse_seed, await self.ask(owner, f"/internal/seeds/{key}"))
+        return _read(owner, parse_seed, await self.ask(owner, f"/internal/seeds/{key}"))
 
     async def candidates(self, user_id: int, upto: int) -> list[int]:
         """Teams in which a user may be a member, of all records of their partition up to offset ``upto``.
@@ -177,7 +177,12 @@ def dump_seed(found: Seed) -> bytes:
     )
 
 
-def _parse_seed(body: bytes) -> Seed:
+def parse_seed(body: bytes) -> Seed:
+    """The seed that ``dump_seed`` wrote.
+
+    Raises:
+        ValueError: It is none.
+    """
     first, *lines = body.split(b"\n")
     rows = [(key.decode(), value) for key, _, value in (line.partition(b"\t") for line in lines)]
     offset, last_offset, last_check = first.split(b" ")

@@ -7,7 +7,7 @@ from typing import Any
 
 import faust
 
-from app.commands import emit, importing, offsets, simulate, topics
+from app.commands import deadletters, emit, export, forget, importing, lag, offsets, replay, simulate, tables, teams, topics, trace, verify
 from app.commands.command import Command
 
 COMMANDS: dict[str, tuple[Callable[..., Awaitable[None]], Sequence[Any]]] = {
@@ -16,6 +16,15 @@ COMMANDS: dict[str, tuple[Callable[..., Awaitable[None]], Sequence[Any]]] = {
     "simulate": (simulate.run, simulate.OPTIONS),
     "import": (importing.run, importing.OPTIONS),
     "offsets": (offsets.run, offsets.OPTIONS),
+    "deadletters": (deadletters.run, deadletters.OPTIONS),
+    "lag": (lag.run, lag.OPTIONS),
+    "teams": (teams.run, teams.OPTIONS),
+    "tables": (tables.run, tables.OPTIONS),
+    "trace": (trace.run, trace.OPTIONS),
+    "replay": (replay.run, replay.OPTIONS),
+    "verify": (verify.run, verify.OPTIONS),
+    "export": (export.run, export.OPTIONS),
+    "forget": (forget.run, forget.OPTIONS),
 }
 """Every command: what it runs, its options and arguments. The help is the docstring of what it runs."""
 

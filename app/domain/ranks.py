@@ -53,3 +53,8 @@ def rank(event_type: str, timestamp: str, source: Source) -> str:
 def timestamp_of(rank: str) -> str:
     """The timestamp of the event that has this rank."""
     return rank[:TIMESTAMP_LENGTH]
+
+
+def source_millis(rank: str) -> int:
+    """The time of the source record whose event has this rank, milliseconds since the epoch."""
+    return int(rank[TIMESTAMP_LENGTH : TIMESTAMP_LENGTH + 12], 16)

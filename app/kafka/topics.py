@@ -25,6 +25,8 @@ CHANGELOG = f"{GROUP}-{TABLE}-changelog"
 
 CLUSTER = "_cluster"
 """What workers tell each other."""
+LETTER_TRAIL = "_deadletters"
+"""What was done about dead letters."""
 
 CLUSTER_SEGMENT = 2**24
 """Bytes. The newest segment is never compacted, and every worker that starts reads all of it: it stays small."""
@@ -33,6 +35,11 @@ SHOW_SECONDS = 30.0
 MIB = 2**20
 DAY_MS = 86_400_000
 DELETE_RETENTION_MS = 7 * DAY_MS
+MAX_COMPACTION_LAG_MS = 7 * DAY_MS
+"""By then a row that was written anew is gone from the changelog as it was, however little is written; else a person's old data might
+stay there for as long as nobody writes much."""
+TRAIL_RETENTION_MS = 90 * DAY_MS
+"""Longer than clusters keep dead letters by default (7 days): what was done about one is known as long as it is there."""
 SOURCE_MAX = 2 * MIB
 UNIFIED_MAX = 8 * MIB
 """A source value of at most 512 KiB, as JSON written anew, with headers: well below this."""
@@ -71,6 +78,7 @@ def catalogue(settings: Settings) -> list[Spec]:
     changelog = {
         "cleanup.policy": "compact",
         "min.compaction.lag.ms": str(DAY_MS),
+        "max.compaction.lag.ms": str(MAX_COMPACTION_LAG_MS),
         "delete.retention.ms": str(DELETE_RETENTION_MS),
         "max.message.bytes": str(CHANGELOG_MAX),
     }
@@ -80,7 +88,13 @@ def catalogue(settings: Settings) -> list[Spec]:
         "segment.bytes": str(CLUSTER_SEGMENT),
         "segment.ms": str(DAY_MS // 24),
     }
-    return [*specs, Spec(CHANGELOG, changelog, like_unified=True), Spec(CLUSTER, cluster, single=True)]
+    trail = broker_time | {"cleanup.policy": "compact,delete", "retention.ms": str(TRAIL_RETENTION_MS)}
+    return [
+        *specs,
+        Spec(CHANGELOG, changelog, like_unified=True),
+        Spec(CLUSTER, cluster, single=True),
+        Spec(LETTER_TRAIL, trail, single=True),
+    ]
 
 
 async def ensure(settings: Settings) -> dict[str, int]:

@@ -306,6 +306,26 @@ class TestImport:
         one_line(done.stderr)
 
 
+class TestLag:
+    def test_tells_what_waits_when_nobody_runs(self, command: Run) -> None:
+        sent = json.loads(command("emit", "team.updated", '{"teamId": 42, "actorId": 7}').stdout)
+        done = command("lag", "--json")
+        assert done.returncode == 0, done.stderr
+        [group] = json.loads(done.stdout)["groups"]
+        assert (group["members"], group["processes"]) == (0, [])
+        [found] = [one for one in group["partitions"] if (one["topic"], one["partition"]) == ("team.updated", sent["partition"])]
+        assert found["end"] == sent["offset"] + 1
+        assert found["lag"] >= 1
+        assert found["seconds"] > 0
+        assert "Nobody runs." in command("lag").stdout
+
+    def test_no_broker_is_one_line(self, command: Run) -> None:
+        for arguments in (["lag"], ["deadletters", "list"], ["trace", "x"], ["replay", "42"]):
+            done = command(*arguments, KAFKA_BROKERS=f"127.0.0.1:{free_port()}")
+            assert done.returncode == 1
+            assert "no broker answers" in one_line(done.stderr)
+
+
 class TestOffsets:
     def committed(self, broker: EmbeddedKafka, tp: TopicPartition) -> int | None:
         async def ask() -> int | None:

@@ -77,6 +77,5 @@ def test_every_command_has_its_name_and_help() -> None:
     from faust.cli.base import cli
 
     register(faust.App("commands"))
-    for name in ("topics", "emit", "simulate", "import", "offsets"):
-        assert name in COMMANDS
+    for name in COMMANDS:
         assert cli.commands[name].help

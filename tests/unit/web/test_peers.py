@@ -16,7 +16,7 @@ from app.domain.rows import Row, encode
 from app.errors import Unavailable
 from tables.seed import Seed
 from web import peers
-from web.peers import Peers, _parse_seed, dump_seed
+from web.peers import Peers, dump_seed, parse_seed
 
 scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=5)
@@ -34,7 +34,7 @@ names = st.builds("{}/{}".format, st.sampled_from(["team", "member/4", "task/4",
 )
 def test_a_seed_that_has_travelled_is_the_same(offset: int, found: list[tuple[str, bytes]], last: tuple[int, str] | None) -> None:
     seed = Seed(offset, found, *(last or ()))
-    assert _parse_seed(dump_seed(seed)) == seed
+    assert parse_seed(dump_seed(seed)) == seed
 
 
 Answer = Callable[[web.Request], Awaitable[web.Response]]
