@@ -98,7 +98,7 @@ for _topic, _code in product((*SOURCE_TOPICS, UNIFIED), Code):
     DEAD_LETTERS.labels(topic=_topic, code=_code.value)
 for _mode in ("plain", "rich"):
     CONNECTIONS.labels(mode=_mode)
-for _reason in ("slow", "stalled", "no_pong"):
+for _reason in ("slow", "stalled", "no_pong", "administrator"):
     DROPPED_CLIENTS.labels(reason=_reason)
 for _source in ("memory", "log", "snapshot"):
     RESUMES.labels(source=_source)
