@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 from app.commands.worker_api import WorkerApi
-from app.commands.workers import Heard, owner, workers
+from app.commands.workers import owner, workers
 from app.domain.topics import UNIFIED
 from app.errors import Unavailable
+from app.kafka.directory import Worker
 from app.kafka.partitioner import partition_of
 from app.kafka.reading import Log
 from tables.seed import Seed
@@ -17,7 +18,7 @@ from web.peers import parse_seed
 class Owners:
     """Asks the workers that own the rows."""
 
-    def __init__(self, api: WorkerApi, log: Log, found: list[Heard]) -> None:
+    def __init__(self, api: WorkerApi, log: Log, found: list[Worker]) -> None:
         self._api = api
         self._log = log
         self._found = found

@@ -15,7 +15,7 @@ from app.commands.lag import REQUESTS
 from app.commands.letter_list import LETTER_TOPICS
 from app.commands.output import time_text
 from app.commands.worker_api import WorkerApi
-from app.commands.workers import Heard, workers
+from app.commands.workers import workers
 from app.domain.decode import decode
 from app.domain.errors import BadRecord
 from app.domain.events import Source
@@ -26,6 +26,7 @@ from app.domain.topics import SOURCE_TOPICS, UNIFIED, dead_letter_topic
 from app.domain.unified import UnifiedRecord, parse
 from app.errors import Unavailable
 from app.kafka import letter_trail
+from app.kafka.directory import Worker
 from app.kafka.letters import letter_of
 from app.kafka.log_id import log_ids
 from app.kafka.partitioner import partition_of
@@ -282,7 +283,7 @@ async def _delivered(log: Log, trace: Trace, api: WorkerApi, bounds: Bounds) -> 
     trace.not_looked.append("which sockets got it: that is not written down; a worker that has passed it has sent it to its own")
 
 
-async def _passed(trace: Trace, api: WorkerApi, worker: Heard, key: str, offset: int) -> None:
+async def _passed(trace: Trace, api: WorkerApi, worker: Worker, key: str, offset: int) -> None:
     kind, _, number = key.partition(":")
     try:
         state = await api.get(f"/api/{kind}s/{number}")
