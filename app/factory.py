@@ -96,7 +96,7 @@ class Teamcast(faust.App):
         repartition = Repartition(sender, dead_letters, counts)
         for register in (register_task, register_team, register_user):
             register(self, repartition)
-        register_fold(self, Folding(table, dead_letters, lambda: self.log_id))
+        register_fold(self, Folding(table, dead_letters, sender, lambda: self.log_id))
         cast(Server, self.web).add_routes(self.sockets)
 
     def _assigned(self) -> set[TP]:
