@@ -281,6 +281,8 @@ class Outbox:
             Rows, and whether the end has been reached; the next call begins anew.
         """
         forgotten, pruned = self._prune(now)
+        if len(self._heads) >= self._limits.users:
+            self._make_room(now)
         room = self._limits.users - len(self._heads)
         if room <= 0:
             return forgotten, False
@@ -288,14 +290,18 @@ class Outbox:
         if not self._swept:
             self.overflow = False
         users = list(dict.fromkeys(place_of(key)[0] for key, _value in page))
-        for user_id in users[:room]:
+        for user_id in users:
+            if len(self._heads) >= self._limits.users:
+                self.overflow = True
+                return forgotten, False
             if user_id not in self._heads:
                 self._load(user_id, 0, now)
+                if len(users) > room and self._heads.get(user_id, (0, 0))[1] > now:
+                    del self._heads[user_id]  # room is scarce, and this one has time
+                    self.overflow = True
             # Behind all of the user's: a long queue is not walked through.
             self._swept = queue_prefix(user_id) + b"\xff"
-        if len(users) > room:
-            self.overflow = True
-        elif len(page) < PAGE:
+        if len(page) < PAGE:
             self._swept = b""
         return forgotten, pruned and not self._swept
 
@@ -365,11 +371,18 @@ class Outbox:
         self._put(user_id, place, due, now)
 
     def _put(self, user_id: int, seq: int, due: int, now: int) -> None:
-        if self.overflow and due > now + FIRST_PAUSE_MS and len(self._heads) >= self._limits.users:
+        if self.overflow and due > now and len(self._heads) >= self._limits.users:
             self._heads.pop(user_id, None)  # others want the place; the sweep comes back to this one
             return
         self._heads[user_id] = (seq, due)
         heapq.heappush(self._due, (due, user_id))
+
+    def _make_room(self, now: int) -> None:
+        """Forget users whose next mail is not due yet, for those who are not in memory."""
+        for user_id, (_seq, due) in list(self._heads.items()):
+            if due > now and user_id not in self._busy:
+                del self._heads[user_id]
+                self.overflow = True
 
     def _mail(self, user_id: int, seq: int) -> Mail | None:
         value = self._rows.get(mail_key(user_id, seq))
