@@ -281,7 +281,7 @@ class Outbox:
             Rows, and whether the end has been reached; the next call begins anew.
         """
         forgotten, pruned = self._prune(now)
-        if len(self._heads) >= self._limits.users:
+        if self.overflow and 2 * len(self._heads) >= self._limits.users:
             self._make_room(now)
         room = self._limits.users - len(self._heads)
         if room <= 0:

@@ -103,7 +103,7 @@ class MailServer:
         if fault and fault.startswith("slow:"):
             await asyncio.sleep(float(fault.removeprefix("slow:")))
         message = email.message_from_bytes(cast(bytes, envelope.content), policy=email.policy.default)
-        self.mails.append(Mail(envelope.rcpt_tos[0], cast(EmailMessage, message), time.monotonic(), fault != "die"))
+        self.mails.append(Mail(envelope.rcpt_tos[0], message, time.monotonic(), fault != "die"))
         self.changed.set()
         if fault == "die":
             cast(Any, server).transport.abort()
