@@ -19,6 +19,7 @@ from app.kafka.transport.driver import Consumer
 from app.kafka.watchdog import Watchdog
 from app.settings import is_loopback
 from app.worker import refuse
+from notifications import commands
 from notifications.intake import Intake, register
 from notifications.mailer import Mailer
 from notifications.settings import MailSettings, load_or_exit
@@ -90,7 +91,9 @@ class Notifications(Application):
 
 def create(settings: MailSettings) -> Notifications:
     """An application with these settings; nothing is started."""
-    return Notifications(settings, **faust_options(settings, topics.MAIL_GROUP), web_application_options=options())
+    app = Notifications(settings, **faust_options(settings, topics.MAIL_GROUP), web_application_options=options())
+    commands.register(app)
+    return app
 
 
 def from_environment() -> Notifications:

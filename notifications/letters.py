@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -11,7 +12,7 @@ from app.domain.events import user_key
 from app.domain.requests import Request, encode_request, parse_request
 from app.domain.timestamps import from_millis
 from app.domain.topics import MAIL_DEAD_LETTERS
-from app.kafka.sender import Headers, Outgoing
+from app.kafka.sender import Outgoing
 from app.kafka.transport.batches import Record
 from notifications.outbox import Mail
 from notifications.rows import State
@@ -63,20 +64,21 @@ def unreadable(record: Record, why: BadRecord, now_ms: int) -> Outgoing:
     return Outgoing(MAIL_DEAD_LETTERS, record.key, record.value, headers)
 
 
-def replayed(headers: Headers, value: bytes, replay: str) -> tuple[bytes, bytes, Request] | None:
-    """The key and value of the request that replays a dead letter, and the request; ``None`` for one that was no mail.
+def replayed(headers: Sequence[tuple[str, bytes | None]], value: bytes) -> tuple[bytes, bytes] | None:
+    """The key and value of the request that replays a dead letter; ``None`` for one that was no mail.
 
     Args:
         headers: the dead letter's.
         value: the dead letter's.
-        replay: which letter it is.
     """
-    found = {name: text.decode() for name, text in headers}
     try:
+        found = {name: text.decode() for name, text in headers if text is not None}
         event = orjson.loads(value)
-        texts = found.get("team-name"), found.get("task-title")
-        request = Request(found["key"], found["position"], int(found["recipient"]), found["reason"], *texts, event)
+        team_name, task_title = found.get("team-name"), found.get("task-title")
+        request = Request(found["key"], found["position"], int(found["recipient"]), found["reason"], team_name, task_title, event)
         key = user_key(request.recipient).encode()
-        return key, encode_request(request, value), parse_request(key, encode_request(request, value))
+        again = encode_request(request, value)
+        parse_request(key, again)
+        return key, again
     except (KeyError, ValueError):
         return None

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import sys
+from asyncio.subprocess import PIPE
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from app.kafka.embedded_broker import EmbeddedKafka
 from tests.kafka.services import Services, member, task, team, user
@@ -12,7 +17,7 @@ from tests.mail.conftest import mail_worker
 from tests.mail.run import Figures, run
 from tests.mail.sending import Fold, address_of, letter_for
 from tests.mail.server import MailServer
-from tests.processes import Worker
+from tests.processes import ROOT, Worker
 
 CONNECTIONS = 10
 
@@ -43,6 +48,45 @@ async def test_a_mail_is_given_up_after_the_retry_time_and_a_replay_brings_it(br
             headers, event = await letter_for(broker.bootstrap, ann)
             assert (event["eventId"], headers["error-code"]) == ("a", b"smtp-452")
             assert int(headers["attempts"]) >= 2
+            server.fault = None
+            assert await command(broker, "outbox", "list") == []
+            [listed] = await command(broker, "deadletters", "list", "--user", str(ann))
+            assert (listed["eventId"], listed["error-code"]) == ("a", "smtp-452")
+            assert await command(broker, "deadletters", "replay", "--user", str(ann)) == {"replayed": 1, "skipped": 0}
+            await server.until(lambda: server.to(address_of(ann)) == ["a"])
+
+
+async def test_a_mail_that_waits_is_listed_shown_retried_and_cancelled(broker: EmbeddedKafka, tmp_path: Path) -> None:
+    ann = 750_001
+    async with MailServer() as server:
+        server.fault = lambda recipient, tries: "452 later"
+        async with mail_worker(broker, server, tmp_path), Fold(broker.bootstrap) as fold:
+            await fold.tell(ann)
+            for event in "ab":
+                await fold.ask(ann, event)
+            await server.until(lambda: server.tries[address_of(ann)] >= 3)
+            first, second = await command(broker, "outbox", "list", "--user", str(ann))
+            assert [(one["eventId"], one["recipient"]) for one in (first, second)] == [("a", ann), ("b", ann)]
+            shown = await command(broker, "outbox", "show", first["id"])
+            assert shown["request"]["event"]["eventId"] == "a"
+            assert "452" in shown["error"]
+            assert "Retrying" in await command(broker, "outbox", "retry", first["id"], parse=False)
+            assert "Cancelling" in await command(broker, "outbox", "cancel", first["id"], parse=False)
+            while len(await command(broker, "outbox", "list", "--user", str(ann))) > 1:
+                pass
+            server.fault = None
+            await server.until(lambda: len(server.to(address_of(ann))) > 0, 70)
+            assert server.to(address_of(ann)) == ["b"]
+
+
+async def command(broker: EmbeddedKafka, *words: str, parse: bool = True) -> Any:
+    """What a command of the service prints as JSON."""
+    arguments = [sys.executable, "-m", "faust", "-A", "notifications", *words, *(["--json"] if parse else [])]
+    env = {**os.environ, "KAFKA_BROKERS": broker.bootstrap, "REPLICATION_FACTOR": "1"}
+    process = await asyncio.create_subprocess_exec(*arguments, cwd=ROOT, env=env, stdout=PIPE, stderr=PIPE)
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, err.decode()
+    return json.loads(out) if parse else out.decode()
 
 
 async def test_from_a_source_event_to_the_mail(broker: EmbeddedKafka, tmp_path: Path) -> None:
