@@ -96,11 +96,7 @@ class Intake:
             refuse(Code.WRONG_TYPE, "the order cannot be read")
         if name not in VERBS:
             refuse(Code.WRONG_TYPE, "the order is not known")
-        ending = box.outbox.order(user_id, identity, name, now)
-        if ending.rows:
-            box.journal.write(ending.rows)
-            if name == "cancel":
-                metrics.EMAILS.labels(template="any", outcome="cancelled").inc()
+        await self._mailer.settle(box, box.outbox.order(user_id, identity, name, now))
 
 
 def register(app: AppT, intake: Intake) -> AgentT[Any]:

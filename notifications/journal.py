@@ -64,12 +64,12 @@ class Journal(Service):
         self._wanted.set()
         return self._written
 
-    def note(self, rows: Values) -> None:
-        """Write what nobody waits for; when the partition has gone, into the changelog alone, whose reader merges it."""
+    def note(self, rows: Values) -> asyncio.Future[bool] | None:
+        """Write an outcome, also when the partition has gone meanwhile: then `late` has it, and ``None`` is given back."""
         if not self.should_stop:
-            self.write(rows)
-            return
+            return self.write(rows)
         self._late |= rows
+        return None
 
     def late(self) -> Values:
         """What was noted since the partition went."""

@@ -231,6 +231,8 @@ class Mailer(Service):
             if not await self._intended(box, attempt):
                 answer = Answer(Outcome.DISTURBED)
             else:
+                # The outcome of the mail before is written: in doubt after a crash is one mail a connection, and no more.
+                await self._written(box, connection)
                 if attempt.unsure:
                     metrics.EMAILS.labels(template=template, outcome="unsure").inc()
                 answer = await connection.send(answer)
@@ -243,8 +245,17 @@ class Mailer(Service):
         ending = box.outbox.finish(attempt, answer.outcome, answer.error, answer.code, now_ms())
         if answer.outcome in (Outcome.DEFERRED, Outcome.LOST) and ending.dead is None:
             metrics.EMAILS.labels(template=template, outcome="deferred").inc()
-        await self._settle(box, ending)
+        connection.outcome = await self._settle(box, ending)
         self.wake()
+
+    async def _written(self, box: Box, connection: Connection) -> None:
+        noted, connection.outcome = connection.outcome, None
+        if noted is not None:
+            try:
+                await noted
+            except SendFailed:
+                if box.open:
+                    raise
 
     async def _intended(self, box: Box, attempt: Attempt) -> bool:
         try:
@@ -261,18 +272,25 @@ class Mailer(Service):
         except BadAddress as error:
             return Answer(Outcome.REFUSED, str(error), "bad-address")
 
-    async def _settle(self, box: Box, ending: Ending) -> None:
+    async def _settle(self, box: Box, ending: Ending) -> asyncio.Future[bool] | None:
+        """Write what a mail came to; done when the rows are written."""
+        if ending.cancelled is not None:
+            request = parse_request(b"user:%d" % ending.cancelled.user_id, ending.cancelled.request)
+            metrics.EMAILS.labels(template=template_of(request.type), outcome="cancelled").inc()
         if ending.dead is not None:
             mail, state, code = ending.dead
             letter = dead_letter(mail, state, code, now_ms())
             await self._dead_letters.send([letter.record])
             metrics.EMAILS.labels(template=letter.template, outcome="dead").inc()
-        if ending.rows:
-            # Not waited for: what the next mail's intent waits for is behind it, and a crash repeats no more than this mail.
-            box.journal.note(ending.rows)
-            if late := box.journal.late():
-                # The partition went while the mail was under way: its new owner learns from the changelog that it was sent.
-                await self._sender.send([Outgoing(OUTBOX_CHANGELOG, key, value, partition=box.partition) for key, value in late.items()])
+        noted = box.journal.note(ending.rows) if ending.rows else None
+        if late := box.journal.late():
+            # The partition went while the mail was under way: its new owner learns from the changelog that it was sent.
+            await self._sender.send([Outgoing(OUTBOX_CHANGELOG, key, value, partition=box.partition) for key, value in late.items()])
+        return noted
+
+    async def settle(self, box: Box, ending: Ending) -> None:
+        """Write what an operator's order came to; it is on its way when this returns."""
+        await self._settle(box, ending)
 
     @Service.task
     async def _blocked(self) -> None:

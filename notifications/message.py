@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from datetime import datetime
 from email.errors import MessageError
@@ -13,7 +14,7 @@ from hashlib import blake2b
 
 from app.domain.requests import Address, Request
 from app.domain.timestamps import from_millis
-from notifications.templates import render
+from notifications.templates import Texts, render
 
 SUBJECT_CHARACTERS = 200
 NAME_CHARACTERS = 100
@@ -62,11 +63,11 @@ def compose(request: Request, address: Address, mail_from: str, public_url: str,
         mail["Auto-Submitted"] = "auto-generated"
         mail["X-Teamcast-Event-Id"] = clean(request.event_id, 200)
         mail["X-Teamcast-Type"] = clean(request.type, 100)
-        mail.set_content(_well_formed(texts.text), cte="quoted-printable")
-        mail.add_alternative(_well_formed(texts.html), subtype="html", cte="quoted-printable")
+        mail["MIME-Version"] = "1.0"
         boundary = blake2b(identity.encode(), digest_size=12).hexdigest()
-        mail.set_boundary(f"=={boundary}==")
-        return Message(sender, email, mail.as_bytes(), needs_utf8)
+        mail["Content-Type"] = f'multipart/alternative; boundary="={boundary}="'
+        head = b"".join(mail.policy.fold_binary(name, value) for name, value in mail.raw_items())
+        return Message(sender, email, head + b"\r\n" + _parts_of(texts, boundary), needs_utf8)
     except (MessageError, ValueError, IndexError, AttributeError, UnicodeError) as error:
         raise BadAddress(f"no mail can be written to this address: {type(error).__name__}") from error
 
@@ -90,5 +91,11 @@ def clean(text: str, longest: int) -> str:
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
 
-def _well_formed(text: str) -> str:
-    return text.encode(errors="replace").decode()
+def _parts_of(texts: Texts, boundary: str) -> bytes:
+    """Both parts. Written here, since the standard library's way takes three times as long as all the rest of a mail."""
+    written = b""
+    for kind, text in (("plain", texts.text), ("html", texts.html)):
+        body = base64.encodebytes(text.encode(errors="replace")).replace(b"\n", b"\r\n")
+        head = f'--={boundary}=\r\nContent-Type: text/{kind}; charset="utf-8"\r\nContent-Transfer-Encoding: base64\r\n\r\n'
+        written += head.encode() + body + b"\r\n"
+    return written + f"--={boundary}=--\r\n".encode()

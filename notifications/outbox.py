@@ -122,6 +122,8 @@ class Ending:
     rows: Values
     dead: tuple[Mail, State, str] | None = None
     """A dead letter that must be in the broker before the rows: the mail, its state, and the error's code."""
+    cancelled: Mail | None = None
+    """The mail that an operator cancelled."""
 
 
 NOTHING = Ending({})
@@ -272,7 +274,7 @@ class Outbox:
                 self._put(user_id, state.seq, now, now)
             return Ending({key: encode_state(replace(state, step=state.step + 1, due=now))})
         mail = self._mail(user_id, state.seq)
-        return NOTHING if mail is None else self._end(mail, state, Status.CANCELLED, "", now)
+        return NOTHING if mail is None else replace(self._end(mail, state, Status.CANCELLED, "", now), cancelled=mail)
 
     def sweep(self, now: int) -> tuple[Values, bool]:
         """Look at one more page of what is on disk: for users who are not in memory, and for ended mails that may be forgotten.

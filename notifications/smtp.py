@@ -98,6 +98,8 @@ class Connection:
         self._client: SMTP | None = None
         self._mails = 0
         self._used = 0.0
+        self.outcome: asyncio.Future[bool] | None = None
+        """Done when the outcome of the last mail is written; ``None``: there is nothing to wait for."""
 
     async def ready(self) -> bool:
         """Whether the connection can be used as it is; one that cannot is closed."""

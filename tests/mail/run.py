@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import sys
 import tempfile
@@ -41,6 +42,8 @@ class Figures:
     """Repeated mails whose Message-ID is not that of the first."""
     seconds: float
     """From the first mail to the last."""
+    cpu_ms_a_mail: float
+    """Processor time of the services, their start included."""
 
     @property
     def mails_a_second(self) -> float:
@@ -67,8 +70,9 @@ async def run(
         server = await stack.enter_async_context(MailServer())
         first = mail_worker(broker, server, folder)
         await stack.enter_async_context(first)
-        for _ in range(workers - 1):
-            await stack.enter_async_context(mail_worker(broker, server, folder))
+        more = [mail_worker(broker, server, folder) for _ in range(workers - 1)]
+        for service in more:
+            await stack.enter_async_context(service)
         fold = await stack.enter_async_context(Fold(broker.bootstrap))
         await fold.tell_all(users)
         for number in range(mails):
@@ -86,7 +90,17 @@ async def run(
             async with mail_worker(broker, server, folder):
                 await server.until(partial(came, server, mails // 2), SECONDS)
         await server.until(lambda: len({(mail.recipient, mail.event_id) for mail in server.mails}) >= mails, SECONDS)
-    return count(server, wanted)
+        cpu = sum(cpu_seconds(service.pid) for service in [first, *more])
+    return count(server, wanted, cpu)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process so far; 0 where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def came(server: MailServer, mails: int) -> bool:
@@ -94,7 +108,7 @@ def came(server: MailServer, mails: int) -> bool:
     return len(server.mails) >= mails
 
 
-def count(server: MailServer, wanted: dict[int, list[str]]) -> Figures:
+def count(server: MailServer, wanted: dict[int, list[str]], cpu: float) -> Figures:
     """Compare what came with what was asked for."""
     lost = out_of_order = 0
     for user, events in wanted.items():
@@ -113,6 +127,7 @@ def count(server: MailServer, wanted: dict[int, list[str]]) -> Figures:
         out_of_order=out_of_order,
         message_ids_differ=len(identities) - len(times),
         seconds=max(arrived) - min(arrived),
+        cpu_ms_a_mail=round(1000 * cpu / max(1, len(times)), 2),
     )
 
 
