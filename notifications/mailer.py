@@ -283,6 +283,9 @@ class Mailer(Service):
             await self._dead_letters.send([letter.record])
             metrics.EMAILS.labels(template=letter.template, outcome="dead").inc()
         noted = box.journal.note(ending.rows) if ending.rows else None
+        if ending.dead is not None:
+            box.outbox.buried(ending.dead[0], now_ms())
+            self.wake()
         if late := box.journal.late():
             # The partition went while the mail was under way: its new owner learns from the changelog that it was sent.
             await self._sender.send([Outgoing(OUTBOX_CHANGELOG, key, value, partition=box.partition) for key, value in late.items()])

@@ -121,7 +121,7 @@ class Ending:
 
     rows: Values
     dead: tuple[Mail, State, str] | None = None
-    """A dead letter that must be in the broker before the rows: the mail, its state, and the error's code."""
+    """A dead letter that must be in the broker before the rows, and then `Outbox.buried`: the mail, its state, the error's code."""
     cancelled: Mail | None = None
     """The mail that an operator cancelled."""
 
@@ -243,6 +243,12 @@ class Outbox:
         self._put(mail.user_id, mail.seq, waiting.due, now)
         return Ending({key: encode_state(waiting)})
 
+    def buried(self, mail: Mail, now: int) -> None:
+        """Go on with a recipient's next mail: the rows of the dead one are written, or being written."""
+        self._busy.discard(mail.user_id)
+        if self._heads.get(mail.user_id, (-1, 0))[0] == mail.seq:
+            self._load(mail.user_id, mail.seq + 1, now)
+
     def unreachable(self, users: Iterable[int], error: str, now: int) -> Iterator[Ending]:
         """Note that the server cannot be reached: for the mails that are due the time in which they are tried begins, or ends.
 
@@ -350,7 +356,11 @@ class Outbox:
         self, mail: Mail, state: State, status: Status, error: str, now: int, code: str = ""
     ) -> Ending:
         ended = replace(state, status=status, step=state.step + 1, changed=now, error=error)
-        if self._heads.get(mail.user_id, (-1, 0))[0] == mail.seq:
+        if status is Status.DEAD:
+            # Until its letter is in the broker the rows say that it waits: nobody must look at them.
+            self._busy.add(mail.user_id)
+            self._heads[mail.user_id] = (mail.seq, now)
+        elif self._heads.get(mail.user_id, (-1, 0))[0] == mail.seq:
             self._load(mail.user_id, mail.seq + 1, now)
         rows: Values = {mail_key(mail.user_id, mail.seq): None, state_key(mail.user_id, mail.identity): encode_state(ended)}
         return Ending(rows, (mail, ended, code) if status is Status.DEAD else None)

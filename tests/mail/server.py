@@ -119,7 +119,7 @@ class MailServer:
         while not condition():
             self.changed.clear()
             left = deadline - time.monotonic()
-            assert left > 0, f"not within {seconds} s; {len(self.mails)} mails came"
+            assert left > 0, f"not within {seconds} s; last came {[(mail.recipient, mail.event_id) for mail in self.mails[-20:]]}"
             try:
                 await asyncio.wait_for(self.changed.wait(), min(left, 0.1))
             except TimeoutError:

@@ -142,6 +142,19 @@ def test_a_refused_mail_is_a_dead_letter_at_once_and_the_next_goes_on(world: Wor
     assert world.sent == [(ANN, "b")]
 
 
+def test_a_mail_whose_dead_letter_is_under_way_is_not_looked_at_again(world: World) -> None:
+    world.ask(ANN, "a")
+    attempt = world.begin()
+    assert attempt is not None
+    ending = world.outbox.finish(attempt, Outcome.REFUSED, "no", "smtp-550", world.now)
+    world.ask(ANN, "b")
+    world.sweep()
+    assert world.begin() is None
+    world.settle(ending)
+    world.run()
+    assert world.sent == [(ANN, "b")]
+
+
 @pytest.mark.parametrize("outcome", [Outcome.DEFERRED, Outcome.LOST])
 def test_what_is_not_taken_for_now_comes_again_and_holds_back_its_recipient_alone(world: World, outcome: Outcome) -> None:
     for event in "ab":

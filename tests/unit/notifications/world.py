@@ -103,6 +103,8 @@ class World:
             headers = dict(dead_letter(mail, state, code, self.now).record.headers)
             self.dead.append((mail.user_id, event_of(mail.request), headers["error-code"].decode()))
         self.rows.write(ending.rows)
+        if ending.dead is not None:
+            self.outbox.buried(ending.dead[0], self.now)
 
     def begin(self) -> Attempt | None:
         """The next mail that is due, its intent written; ``None``: none is."""
