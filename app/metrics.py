@@ -62,7 +62,6 @@ REPEAT_DISTANCE = Histogram(
     buckets=(1, 10, 100, 1_000, 10_000, 100_000),
     registry=REGISTRY,
 )
-EMAILS = Counter("teamcast_emails", "Mails, by what became of them; counted by the notification service.", ["template", "outcome"], registry=REGISTRY)
 READY = Gauge("teamcast_ready", "1 when /readyz answers 200.", registry=REGISTRY)
 RETENTION_HEADROOM = Gauge(
     "teamcast_retention_headroom_seconds",

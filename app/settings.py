@@ -6,7 +6,7 @@ import re
 import sys
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, overload
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -215,7 +215,15 @@ def is_loopback(host: str) -> bool:
 S = TypeVar("S", bound=Settings)
 
 
-def load(model: type[S] = Settings, **overrides: Any) -> S:  # type: ignore[assignment]  # mypy#3737
+@overload
+def load(**overrides: Any) -> Settings: ...
+
+
+@overload
+def load(model: type[S], **overrides: Any) -> S: ...
+
+
+def load(model: type[Settings] = Settings, **overrides: Any) -> Settings:
     """The settings of this process.
 
     Args:
