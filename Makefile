@@ -51,10 +51,10 @@ browser: setup  # Chromium for the browser suite
 prometheus:     # Prometheus and promtool for the tests of metrics and rules
 	@scripts/prometheus
 
-test: setup browser prometheus ## every suite: unit, Kafka, chaos, browser
+test: setup browser prometheus ## every suite: unit, Kafka, mail, chaos, browser
 	@# Each in a session of its own: what one leaves running would be a second worker of the next one's group.
 	@echo "== unit"; $(BIN)/pytest -q -n auto tests/unit
-	@for suite in kafka chaos browser; do echo "== $$suite"; $(BIN)/pytest -q tests/$$suite || exit $$?; done
+	@for suite in kafka mail chaos browser; do echo "== $$suite"; $(BIN)/pytest -q tests/$$suite || exit $$?; done
 
 chaos: setup    ## fault rounds, and what they did to every client: make chaos ROUNDS=200 SEED=7
 	@exec $(BIN)/python -m tests.chaos.runner --rounds $(ROUNDS) --seed $(SEED)

@@ -1,4 +1,4 @@
-"""The fold agent: the unified stream, folded into the table."""
+"""The fold agent: the unified stream, folded into the table, and into requests for mail."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 from faust.types import AgentT, AppT, StreamT
 
 from agents.deadletter import dead_letter
+from agents.recipients import mailing
+from agents.requests import address, requests
 from app import logs, metrics
 from app.domain.errors import BadRecord, Code
 from app.domain.fold import apply, deltas
@@ -18,7 +20,7 @@ from app.domain.rows import Row
 from app.domain.topics import UNIFIED
 from app.domain.unified import parse
 from app.kafka.deadletters import DeadLetters
-from app.kafka.sender import Outgoing
+from app.kafka.sender import Outgoing, Sender
 from app.kafka.transport.batches import Batch, BatchSchema, Record, batches
 from tables.table import StateTable
 
@@ -26,24 +28,29 @@ log = logs.get(__name__)
 
 
 class Folding:
-    """Folds batches of unified records into rows."""
+    """Folds batches of unified records into rows, and asks for the mails about them."""
 
-    def __init__(self, table: StateTable, dead_letters: DeadLetters, log_id: Callable[[], str]) -> None:
+    def __init__(self, table: StateTable, dead_letters: DeadLetters, sender: Sender, log_id: Callable[[], str]) -> None:
         self._table = table
         self._dead_letters = dead_letters
+        self._sender = sender
         self._log_id = log_id
 
     async def fold(self, batch: Batch) -> None:
-        """Fold a batch; return once its rows are in the changelog and on disk.
+        """Fold a batch; return once its rows are in the changelog and on disk, and its requests for mail in the broker.
 
         Raises:
-            SendFailed: The changelog or a dead letter was not acknowledged.
+            SendFailed: The changelog, a request or a dead letter was not acknowledged.
         """
         await asyncio.gather(*(self._fold(tp.partition, records) for tp, records in batch.parts.items()))
 
     async def _fold(self, partition: int, records: list[Record]) -> None:
         changed: dict[str, Row] = {}
         dead: list[Outgoing] = []
+        mail: list[Outgoing] = []
+        # Rows that contain a record were written behind its requests: those are in the broker, and the rows are no
+        # longer as they were at that point of the log, so they could not be worked out again.
+        asked = self._table.contains(partition)
         newest: dict[str, Record] = {}
         now_ms = int(time.time() * 1000)
 
@@ -62,8 +69,22 @@ class Folding:
                 continue
             if not unified.event.type.startswith("_"):
                 newest[unified.event.key] = record
-            changed |= apply(stored, says)
+            before = {key: stored(key) for key, _delta in says}
+            now = apply(before.get, says)
+
+            def earlier(key: str, before: dict[str, Row | None] = before) -> Row | None:
+                return before[key] if key in before else stored(key)
+
+            def later(key: str, now: dict[str, Row] = now, earlier: Callable[[str], Row | None] = earlier) -> Row | None:
+                return now.get(key) or earlier(key)
+
+            if record.offset > asked:
+                mail += requests(unified, record, mailing(unified.event, says, earlier, later), self._log_id())
+            mail += address(unified, later)
+            changed |= now
         await self._dead_letters.send(dead)
+        # Before the rows: see above. A crash between the two works the same requests out again, from the same rows.
+        await self._sender.send(mail)
         lasts = {key: f"{record.offset} {check(self._log_id(), key, record.offset, record.headers)}" for key, record in newest.items()}
         await self._table.write(partition, changed, lasts, records[-1].offset)
 

@@ -7,34 +7,27 @@ import logging
 from collections.abc import Iterable
 from typing import Any, cast
 
-import faust
 import uvloop
 from faust.app.base import BootStrategy
 from faust.types import TP, ServiceT
-from mode.supervisors import CrashingSupervisor
-from mode.utils.objects import cached_property
 
 from agents import register_fold, register_task, register_team, register_user
 from agents.fold import Folding
 from agents.repartition import Repartition
 from app import commands
+from app.application import Application, faust_options
 from app.cluster_secret import cluster_secret
 from app.domain.topics import UNIFIED
 from app.errors import StartRefused
 from app.kafka import offsets, topics
-from app.kafka.assignor import Assignor
-from app.kafka.client import faust_credentials
 from app.kafka.cluster import Cluster
 from app.kafka.deadletters import DeadLetters
 from app.kafka.log_id import UNKNOWN
-from app.kafka.sender import Sender
-from app.kafka.transport import Transport
-from app.kafka.transport.driver import Consumer, Producer
-from app.kafka.transport.flow import FlowControl
+from app.kafka.transport.driver import Consumer
 from app.kafka.watchdog import Watchdog
 from app.settings import Settings, load_or_exit
 from app.version import VERSION
-from app.worker import Worker, refuse
+from app.worker import refuse
 from delivery.hub import Hub
 from delivery.owners import Seeds
 from delivery.tail import Tail
@@ -51,16 +44,6 @@ from web.sockets.snapshots import encode_snapshot
 
 log = logging.getLogger(__name__)
 
-SESSION_SECONDS = 10.0
-"""A worker that died is replaced after so long; one that leaves, at once."""
-HEARTBEAT_SECONDS = 2.0
-COMMIT_SECONDS = 0.5
-"""What a killed worker did since its last commit is done again by the next owner."""
-MAX_POLL_RECORDS = 4000
-MAX_REQUEST_BYTES = topics.CHANGELOG_MAX
-STREAM_BUFFER = 64
-"""Batches that wait for an agent; each is up to 500 records."""
-
 
 class Gateway(BootStrategy):
     """What a gateway starts of Faust: no consumer, no agents, no tables, so that its coming and going rebalances nothing."""
@@ -70,7 +53,7 @@ class Gateway(BootStrategy):
         return [*self.sensors(), *self.kafka_producer(), *self.web_server()]
 
 
-class Teamcast(faust.App):
+class Teamcast(Application):
     """The Faust application of the realtime service."""
 
     def __init__(self, settings: Settings, **kwargs: Any) -> None:
@@ -79,7 +62,7 @@ class Teamcast(faust.App):
         self.log_id = UNKNOWN
         self.cluster_secret = cluster_secret(settings)
         counts: dict[str, int] = {}
-        sender = Sender(lambda: cast(Producer, self.producer).client)
+        sender = self.sender
         table = StateTable(self, changelog=Changelog(settings, sender), partitions=settings.partitions)
         self.tables.add(table)
         self.cluster = Cluster(settings, sender, VERSION, table.held)
@@ -96,22 +79,11 @@ class Teamcast(faust.App):
         repartition = Repartition(sender, dead_letters, counts)
         for register in (register_task, register_team, register_user):
             register(self, repartition)
-        register_fold(self, Folding(table, dead_letters, lambda: self.log_id))
+        register_fold(self, Folding(table, dead_letters, sender, lambda: self.log_id))
         cast(Server, self.web).add_routes(self.sockets)
 
     def _assigned(self) -> set[TP]:
         return self.assignor.assigned_actives()
-
-    def _new_transport(self) -> Any:
-        return Transport(self.conf.broker_consumer, self)
-
-    def _new_producer_transport(self) -> Any:
-        return Transport(self.conf.broker_producer, self)
-
-    @cached_property
-    def flow_control(self) -> FlowControl:
-        """What lets batches into the agents' queues."""
-        return FlowControl(loop=self.loop)
 
     def _new_web(self) -> Any:
         return Server(self)
@@ -151,30 +123,7 @@ class Teamcast(faust.App):
 
 def create(settings: Settings) -> Teamcast:
     """An application with these settings; nothing is started."""
-    app = Teamcast(
-        settings,
-        id=topics.GROUP,
-        Worker=Worker,
-        broker=";".join(f"kafka://{broker}" for broker in settings.kafka_brokers),
-        broker_credentials=faust_credentials(settings),
-        broker_session_timeout=SESSION_SECONDS,
-        broker_heartbeat_interval=HEARTBEAT_SECONDS,
-        broker_commit_interval=COMMIT_SECONDS,
-        broker_max_poll_records=MAX_POLL_RECORDS,
-        producer_max_request_size=MAX_REQUEST_BYTES,
-        agent_supervisor=CrashingSupervisor,
-        stream_buffer_maxsize=STREAM_BUFFER,
-        store="rocksdb://",
-        datadir=settings.folder,
-        PartitionAssignor=Assignor,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        web_bind=settings.bind,
-        web_host=settings.bind,
-        web_port=settings.port,
-        canonical_url=settings.url,
-        web_application_options=options(),
-    )
+    app = Teamcast(settings, **faust_options(settings, topics.GROUP), web_application_options=options())
     commands.register(app)
     return app
 

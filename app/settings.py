@@ -6,7 +6,7 @@ import re
 import sys
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, overload
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -212,14 +212,29 @@ def is_loopback(host: str) -> bool:
     return host == "::1" or re.fullmatch(r"([a-z0-9_-]+\.)*localhost|127(\.\d{1,3}){3}", host, re.ASCII) is not None
 
 
-def load(**overrides: Any) -> Settings:
+S = TypeVar("S", bound=Settings)
+
+
+@overload
+def load(**overrides: Any) -> Settings: ...
+
+
+@overload
+def load(model: type[S], **overrides: Any) -> S: ...
+
+
+def load(model: type[Settings] = Settings, **overrides: Any) -> Settings:
     """The settings of this process.
+
+    Args:
+        model: Which ones.
+        **overrides: Values that the environment does not decide.
 
     Raises:
         StartRefused: A value is bad; the message names each setting, and never shows a value.
     """
     try:
-        return Settings(**overrides)
+        return model(**overrides)
     except UnicodeDecodeError:
         raise StartRefused("bad setting: .env is no UTF-8 text") from None
     except ValidationError as error:

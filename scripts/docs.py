@@ -27,10 +27,11 @@ from app.errors import BrokersAway  # noqa: E402
 from app.kafka import embedded_errors, topics, watchdog  # noqa: E402
 from app.settings import Settings  # noqa: E402
 from app.worker import EXIT_LATE  # noqa: E402
+from notifications.settings import MailSettings  # noqa: E402
 from web.sockets.close_codes import CloseCode  # noqa: E402
 
 #: Where settings are read from: one that none of these names has no effect yet.
-PACKAGES = ("app", "agents", "delivery", "tables", "web")
+PACKAGES = ("app", "agents", "delivery", "notifications", "tables", "web")
 
 DEAD_LETTERS = {
     Code.NULL_VALUE: "The record has no value (a tombstone).",
@@ -68,6 +69,16 @@ def settings_table() -> str:
     return table(("Setting", "Default", "Meaning"), rows)
 
 
+def mail_settings_table() -> str:
+    """Every setting that the notification service has beside those, or with another default."""
+    common = Settings.model_fields
+    rows = []
+    for name, found in MailSettings.model_fields.items():
+        if name not in common or found.default != common[name].default:
+            rows.append((f"`{name.upper()}`", default_of(found), found.description or ""))
+    return table(("Setting", "Default", "Meaning"), rows)
+
+
 #: Read by properties of the settings themselves.
 INDIRECT = frozenset({"host", "data_dir", "canonical_url"})
 
@@ -91,7 +102,7 @@ def default_of(found: FieldInfo) -> str:
     if isinstance(value, tuple):
         return f"`{','.join(value)}`"
     if isinstance(value, SecretStr):
-        raise TypeError("a secret has no default")
+        return f"`{value.get_secret_value()}`"  # a default is no secret
     return f"`{value}`"
 
 
@@ -190,6 +201,7 @@ def topic_table() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "settings": settings_table,
+    "mail settings": mail_settings_table,
     "close codes": close_code_table,
     "metrics": metric_table,
     "dead letters": dead_letter_table,

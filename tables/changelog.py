@@ -31,6 +31,10 @@ REWRITES = 5
 """Two writers that find each other's batches so often do not settle: leave, and let the group decide who is the owner."""
 
 Stored = Callable[[bytes], bytes | None]
+Values = dict[bytes, bytes | None]
+"""Rows by key as they are written; ``None``: the row goes."""
+Merge = Callable[[bytes, bytes | None, bytes], bytes | None]
+"""The value of a row (its key, ours, theirs) that two writers may have written."""
 
 
 def merge_values(key: bytes, ours: bytes | None, theirs: bytes) -> bytes:
@@ -55,17 +59,29 @@ def last_row_key(key: str) -> bytes:
 class Appended:
     """What the changelog holds now, and the store does not yet."""
 
-    rows: dict[bytes, bytes]
+    rows: Values
     offset: int
     """The changelog's offset that these rows reach."""
+    alone: bool = True
+    """Whether nobody else had written since the store's offset."""
 
 
 class Changelog:
     """Appends batches of rows to one partition at a time."""
 
-    def __init__(self, settings: Settings, sender: Sender) -> None:
+    def __init__(self, settings: Settings, sender: Sender, topic: str = CHANGELOG, merge: Merge = merge_values) -> None:
+        """Know where the rows go.
+
+        Args:
+            settings: where the brokers are.
+            sender: sends them.
+            topic: the changelog.
+            merge: merges a row of ours with another writer's.
+        """
         self._settings = settings
         self._sender = sender
+        self._topic = topic
+        self._merge = merge
 
     async def append(  # noqa: PLR0917  (a batch is what these are together)
         self, partition: int, upto: int, changed: Mapping[str, Row], lasts: Mapping[str, str], stored: Stored, applied: int
@@ -83,24 +99,41 @@ class Changelog:
         Raises:
             SendFailed: The changelog did not take the rows, or what another writer put between could not be read.
         """
-        rows = {META_KEY: merge_values(META_KEY, stored(META_KEY), b"%d" % upto)}
+        rows: Values = {META_KEY: merge_values(META_KEY, stored(META_KEY), b"%d" % upto)}
         rows |= {key.encode(): encode(row) for key, row in changed.items()}
         rows |= {last_row_key(key): last.encode() for key, last in lasts.items()}
+        return await self.write(partition, rows, stored, applied, first=META_KEY)
+
+    async def write(self, partition: int, rows: Values, stored: Stored, applied: int, first: bytes | None = None) -> Appended:
+        """Write rows, merged with what another writer put between.
+
+        Args:
+            partition: Of the changelog.
+            rows: They are changed to what they are merged with.
+            stored: The store's value of a key.
+            applied: The changelog's offset that the store has reached; -1 before the first.
+            first: Key of the row that begins every batch, however often it is written.
+
+        Raises:
+            SendFailed: The changelog did not take the rows, or what another writer put between could not be read.
+        """
         unsent = rows
+        alone = True
         for _ in range(REWRITES):
-            sent = await self._sender.send([Outgoing(CHANGELOG, key, value, partition=partition) for key, value in unsent.items()])
-            first, last = sent[0].offset, sent[-1].offset
+            sent = await self._sender.send([Outgoing(self._topic, key, value, partition=partition) for key, value in unsent.items()])
+            begin, last = sent[0].offset, sent[-1].offset
             if any(one.offset < 0 for one in sent):
                 last = -1
-            if first == applied + 1 and last - first + 1 == len(sent):
-                return Appended(rows, last)
+            if begin == applied + 1 and last - begin + 1 == len(sent):
+                return Appended(rows, last, alone)
+            alone = False
             unsent = {}
             between, last = await self._between(partition, applied + 1, last)
             for record in between:
                 if record.key is None or record.value is None:
                     continue
-                ours = rows.get(record.key)
-                merged = merge_values(record.key, stored(record.key) if ours is None else ours, record.value)
+                ours = rows[record.key] if record.key in rows else stored(record.key)
+                merged = None if record.key in rows and ours is None else self._merge(record.key, ours, record.value)
                 rows[record.key] = merged
                 if merged != record.value:
                     unsent[record.key] = merged
@@ -108,9 +141,10 @@ class Changelog:
                     unsent.pop(record.key, None)
             applied = last
             if not unsent:
-                return Appended(rows, last)
-            unsent = {META_KEY: rows[META_KEY]} | unsent
-        raise SendFailed(f"another writer keeps writing to {CHANGELOG}-{partition}")
+                return Appended(rows, last, alone)
+            if first is not None:
+                unsent = {first: rows[first]} | unsent
+        raise SendFailed(f"another writer keeps writing to {self._topic}-{partition}")
 
     async def _between(self, partition: int, first: int, last: int) -> tuple[list[Record], int]:
         """The changelog's records from ``first`` to ``last``, as far as they have not been compacted away.
@@ -118,7 +152,7 @@ class Changelog:
         A negative ``last`` is one that the brokers did not tell (they had the batch already, from a try whose answer was
         lost): then to the end of the changelog, which is given back too.
         """
-        tp = TopicPartition(CHANGELOG, partition)
+        tp = TopicPartition(self._topic, partition)
         consumer = AIOKafkaConsumer(enable_auto_commit=False, auto_offset_reset="earliest", **connection(self._settings))
         found: list[Record] = []
         try:
@@ -132,7 +166,7 @@ class Changelog:
                     for records in (await consumer.getmany(tp, timeout_ms=1000)).values():
                         found += [record for record in records if record.offset <= last]
         except (KafkaError, OSError, TimeoutError) as error:
-            raise SendFailed(f"what another writer put into {CHANGELOG}-{partition} cannot be read: {error!r}") from error
+            raise SendFailed(f"what another writer put into {self._topic}-{partition} cannot be read: {error!r}") from error
         finally:
             await consumer.stop()
         return found, last

@@ -14,7 +14,7 @@ from faust.types import TP, CollectionT, EventT
 from app.kafka.log_id import UNKNOWN
 from app.kafka.topics import DELETE_RETENTION_MS
 from app.kafka.transport.batches import Record
-from tables.changelog import merge_values
+from tables.changelog import Values, merge_values
 
 LOG_KEY = b"\x00log"
 """Local only: which changelog the rows are of."""
@@ -53,6 +53,8 @@ class RowStore(rocksdb.Store):
 
     _dbs: dict[int, rocksdict.Rdict]
 
+    deletes = False
+    """Whether a changelog record without a value deletes its row; rows that only merge have none such, and skip it."""
     log_id = UNKNOWN
     """Which changelog the rows are of; set before any partition is opened."""
 
@@ -95,11 +97,18 @@ class RowStore(rocksdb.Store):
             found.append((key, value))
         return found
 
-    def write(self, partition: int, rows: Iterable[tuple[bytes, bytes]], offset: int) -> None:
-        """Put rows and the changelog offset that they reach, all or nothing."""
+    def merge(self, key: bytes, ours: bytes | None, theirs: bytes) -> bytes | None:
+        """The value of a row that two writers may have written; ``None`` where there is to be none."""
+        return merge_values(key, ours, theirs)
+
+    def write(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
+        """Put rows, or delete those without a value, and the changelog offset that they reach: all or nothing."""
         batch = rocksdict.WriteBatch(raw_mode=True)
         for key, value in rows:
-            batch.put(key, value)
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
         batch.put(self.offset_key, b"%d" % offset)
         batch.put(WRITTEN_KEY, b"%d" % int(time()))
         self._db_for_partition(partition).write(batch)
@@ -116,7 +125,7 @@ class RowStore(rocksdb.Store):
 
     def apply_changelog_batch(self, batch: Iterable[EventT[Any]], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]) -> None:
         """Merge changelog records into the rows."""
-        for tp, merged, offset in _merged(batch, self.read):
+        for tp, merged, offset in self._merged(batch):
             self.write(tp.partition, merged.items(), offset)
 
     def revoke_partitions(self, table: CollectionT, tps: set[TP]) -> None:
@@ -140,16 +149,19 @@ class RowStore(rocksdb.Store):
         """Close every database; Faust's own only forgets them."""
         await self.on_stop()
 
-
-def _merged(batch: Iterable[EventT[Any]], read: Callable[[int, bytes], bytes | None]) -> Iterator[tuple[TP, dict[bytes, bytes], int]]:
-    by_partition: dict[TP, list[Record]] = {}
-    for event in batch:
-        by_partition.setdefault(event.message.tp, []).extend(cast("list[Record]", event.value))
-    for tp, records in by_partition.items():
-        merged: dict[bytes, bytes] = {}
-        for record in records:
-            if record.key is None or record.value is None:
-                continue
-            ours = merged.get(record.key)
-            merged[record.key] = merge_values(record.key, read(tp.partition, record.key) if ours is None else ours, record.value)
-        yield tp, merged, max(record.offset for record in records)
+    def _merged(self, batch: Iterable[EventT[Any]]) -> Iterator[tuple[TP, Values, int]]:
+        by_partition: dict[TP, list[Record]] = {}
+        for event in batch:
+            by_partition.setdefault(event.message.tp, []).extend(cast("list[Record]", event.value))
+        for tp, records in by_partition.items():
+            merged: Values = {}
+            for record in records:
+                if record.key is None:
+                    continue
+                if record.value is None:
+                    if self.deletes:
+                        merged[record.key] = None
+                    continue
+                ours = merged[record.key] if record.key in merged else self.read(tp.partition, record.key)
+                merged[record.key] = self.merge(record.key, ours, record.value)
+            yield tp, merged, max(record.offset for record in records)

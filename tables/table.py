@@ -79,7 +79,8 @@ class StateTable(Table[bytes, bytes]):
             self.rows.write(partition, appended.rows.items(), appended.offset)
         self._folded[partition] = upto
 
-    def _meta(self, partition: int) -> int:
+    def contains(self, partition: int) -> int:
+        """Highest offset in ``team.events`` that the rows of a partition may contain; -1 where they are of none."""
         value = self.rows.read(partition, META_KEY)
         return -1 if value is None else int(value)
 
@@ -108,7 +109,7 @@ class StateTable(Table[bytes, bytes]):
             at = committed - 1
         # An owner before us, or we before a restart, wrote rows of records up to the meta row's: until they are folded
         # again the rows are ahead of what we would call their position.
-        if at < self._meta(partition):
+        if at < self.contains(partition):
             raise Moved(f"partition {partition} is being folded again")
         return at
 

@@ -21,7 +21,20 @@ ROOT = Path(__file__).resolve().parent.parent
 #: What the service promises: gone within ten seconds of SIGTERM, sockets open or not.
 STOP_SECONDS = 10.0
 #: A variable of the person who runs the tests must not change what they test.
-_FOREIGN = ("JWT_", "KAFKA_", "SMTP_", "METRICS_TOKEN", "ADMIN_TOKEN", "HOST", "ROLE", "ALLOWED_ORIGINS", "CANONICAL_URL", "CLUSTER_SECRET")
+_FOREIGN = (
+    "JWT_",
+    "KAFKA_",
+    "SMTP_",
+    "MAIL_",
+    "PUBLIC_URL",
+    "METRICS_TOKEN",
+    "ADMIN_TOKEN",
+    "HOST",
+    "ROLE",
+    "ALLOWED_ORIGINS",
+    "CANONICAL_URL",
+    "CLUSTER_SECRET",
+)
 
 
 class Worker:

@@ -12,6 +12,13 @@ SOURCE_TOPICS = TASK_TOPICS + TEAM_TOPICS + MEMBER_TOPICS + USER_TOPICS
 UNIFIED = "team.events"
 """The unified stream: every event of every team, keyed by whom it reaches."""
 
+REQUESTS = "notification.requests"
+"""Who is to be mailed about which event, keyed by the recipient; the notification service reads it."""
+ADDRESSES = "notification.addresses"
+"""Where users get their mail: compacted, the newest address of every user."""
+MAIL_DEAD_LETTERS = "notification.deadletter"
+"""Mails that were given up."""
+
 DEAD_LETTER_SUFFIX = ".deadletter"
 
 

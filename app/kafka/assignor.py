@@ -7,9 +7,6 @@ from typing import Any
 from faust.assignor.partition_assignor import PartitionAssignor
 
 from app import metrics
-from app.kafka.topics import GROUP
-
-_rebalances = metrics.REBALANCES.labels(group=GROUP)
 
 
 class Assignor(PartitionAssignor):
@@ -17,5 +14,5 @@ class Assignor(PartitionAssignor):
 
     def assign(self, cluster: Any, member_metadata: Any) -> Any:
         """Decide who gets which partitions."""
-        _rebalances.inc()
+        metrics.REBALANCES.labels(group=self.app.conf.id).inc()
         return super().assign(cluster, member_metadata)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from app.domain.topics import SOURCE_TOPICS, UNIFIED, dead_letter_topic
+from app.domain.topics import ADDRESSES, MAIL_DEAD_LETTERS, REQUESTS, SOURCE_TOPICS, UNIFIED, dead_letter_topic
 from app.errors import BrokersAway, StartRefused
 from app.kafka.client import connection
 from app.kafka.log_id import log_ids
@@ -22,6 +22,11 @@ GROUP = "realtime-service"
 """Consumer group, and the Faust application's id."""
 TABLE = "state"
 CHANGELOG = f"{GROUP}-{TABLE}-changelog"
+
+MAIL_GROUP = "notification-service"
+"""Consumer group and Faust application's id of the notification service."""
+OUTBOX = "outbox"
+OUTBOX_CHANGELOG = f"{MAIL_GROUP}-{OUTBOX}-changelog"
 
 CLUSTER = "_cluster"
 """What workers tell each other."""
@@ -43,6 +48,8 @@ TRAIL_RETENTION_MS = 90 * DAY_MS
 SOURCE_MAX = 2 * MIB
 UNIFIED_MAX = 8 * MIB
 """A source value of at most 512 KiB, as JSON written anew, with headers: well below this."""
+REQUEST_MAX = UNIFIED_MAX + 2 * MIB
+"""A unified value, and a team's name and a task's title beside it: each is from a source value."""
 DEAD_LETTER_MAX = 80 * MIB
 """Whatever a foreign source topic let in."""
 CHANGELOG_MAX = 80 * MIB
@@ -59,10 +66,34 @@ class Spec:
     """Its partitions must be those of ``team.events``."""
     single: bool = False
     """It has one partition."""
+    like_requests: bool = False
+    """Its partitions must be those of ``notification.requests``: a user's requests, address and outbox share a number."""
 
-    def partitions(self, unified: int, default: int) -> int:
+    def partitions(self, unified: int, default: int, requests: int | None = None) -> int:
         """How many it is made with."""
+        if self.like_requests:
+            return default if requests is None else requests
         return 1 if self.single else unified if self.like_unified else default
+
+
+def mail_catalogue(settings: Settings) -> list[Spec]:
+    """The topics of the notification service, which both services make when they are missing."""
+    broker_time = {"message.timestamp.type": "LogAppendTime"}
+    kept = {"cleanup.policy": "delete", "retention.ms": str(int(settings.retention * 1000))}
+    compacted = {
+        "cleanup.policy": "compact",
+        "min.compaction.lag.ms": str(DAY_MS),
+        "delete.retention.ms": str(DELETE_RETENTION_MS),
+    }
+    return [
+        Spec(REQUESTS, broker_time | kept | {"max.message.bytes": str(REQUEST_MAX)}),
+        Spec(ADDRESSES, broker_time | {"cleanup.policy": "compact", "max.message.bytes": str(SOURCE_MAX)}, like_requests=True),
+        Spec(
+            MAIL_DEAD_LETTERS,
+            broker_time | {"cleanup.policy": "delete", "max.message.bytes": str(DEAD_LETTER_MAX)},
+        ),
+        Spec(OUTBOX_CHANGELOG, compacted | {"max.message.bytes": str(REQUEST_MAX)}, like_requests=True),
+    ]
 
 
 def catalogue(settings: Settings) -> list[Spec]:
@@ -94,14 +125,19 @@ def catalogue(settings: Settings) -> list[Spec]:
         Spec(CHANGELOG, changelog, like_unified=True),
         Spec(CLUSTER, cluster, single=True),
         Spec(LETTER_TRAIL, trail, single=True),
+        *mail_catalogue(settings),
     ]
 
 
-async def ensure(settings: Settings) -> dict[str, int]:
+async def ensure(settings: Settings, wanted: Callable[[Settings], list[Spec]] = catalogue) -> dict[str, int]:
     """Make the topics that are missing and check the others.
 
+    Args:
+        settings: where the brokers are, and how topics are made.
+        wanted: gives the topics.
+
     Returns:
-        Every topic of the catalogue and its number of partitions.
+        Every topic that is wanted and its number of partitions.
 
     Raises:
         BrokersAway: No broker answers, or not in time.
@@ -114,10 +150,10 @@ async def ensure(settings: Settings) -> dict[str, int]:
         raise BrokersAway(f"KAFKA_BROKERS: no broker answers at {', '.join(settings.kafka_brokers)} ({error.__class__.__name__})") from None
     try:
         found = await _partitions(admin)
-        specs = catalogue(settings)
+        specs = wanted(settings)
         # Refused before anything is made: a start that cannot be leaves nothing behind.
         await _check(admin, specs, found)
-        await _make(admin, settings, [spec for spec in specs if spec.name not in found], found.get(UNIFIED, settings.partitions))
+        await _make(admin, settings, [spec for spec in specs if spec.name not in found], found)
         found = await _all(admin, specs)
         await _check(admin, specs, found)
     except (KafkaError, OSError) as error:
@@ -162,14 +198,15 @@ async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:
     }
 
 
-async def _make(admin: AIOKafkaAdminClient, settings: Settings, specs: list[Spec], partitions: int) -> None:
+async def _make(admin: AIOKafkaAdminClient, settings: Settings, specs: list[Spec], found: dict[str, int]) -> None:
     if not specs:
         return
     copies = settings.replication_factor
     if copies is None:
         copies = min(3, len((await admin.describe_cluster())["brokers"]))
     more = {"min.insync.replicas": "2"} if copies >= 3 else {}
-    new = [NewTopic(s.name, s.partitions(partitions, settings.partitions), copies, topic_configs=s.config | more) for s in specs]
+    unified, requests = found.get(UNIFIED, settings.partitions), found.get(REQUESTS)
+    new = [NewTopic(s.name, s.partitions(unified, settings.partitions, requests), copies, topic_configs=s.config | more) for s in specs]
     response = await admin.create_topics(new)
     for name, code, *rest in response.topic_errors:
         error = for_code(code)
@@ -178,6 +215,12 @@ async def _make(admin: AIOKafkaAdminClient, settings: Settings, specs: list[Spec
 
 
 async def _check(admin: AIOKafkaAdminClient, specs: list[Spec], found: dict[str, int]) -> None:
+    for spec in specs:
+        if REQUESTS in found and spec.like_requests and found.get(spec.name, found[REQUESTS]) != found[REQUESTS]:
+            raise StartRefused(
+                f"topic {spec.name} has {found[spec.name]} partitions, {REQUESTS} has {found[REQUESTS]}: what is of one user must share"
+                " a partition number. Restore the count"
+            )
     if UNIFIED not in found:
         return
     for spec in specs:

@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 from aiokafka.structs import OffsetAndMetadata
 
+from app.errors import BrokersAway
 from app.kafka.embedded_broker import EmbeddedKafka
 from tests.kafka import log
 from tests.kafka.asking import team_with
@@ -57,12 +58,12 @@ async def admin(own_broker: EmbeddedKafka) -> AsyncIterator[AIOKafkaAdminClient]
         await client.close()
 
 
-async def refused(worker: Worker, seconds: float = 30) -> str:
-    """Start it and wait for its end: exit code 2, no traceback, and the one line that it says."""
+async def refused(worker: Worker, seconds: float = 30, code: int = 2) -> str:
+    """Start it and wait for its end: the exit code, no traceback, and the one line that it says."""
     worker.start()
-    code = await worker.wait(seconds)
+    ended = await worker.wait(seconds)
     said = worker.log()
-    assert code == 2, said
+    assert ended == code, said
     assert "Traceback" not in said
     lines = [line for line in said.splitlines() if line.startswith("teamcast: ")]
     assert len(lines) == 1, said
@@ -173,7 +174,7 @@ async def test_a_port_that_is_taken_is_said(own_broker: EmbeddedKafka, admin: AI
 async def test_no_broker_is_said(tmp_path: Path) -> None:
     nobody = f"127.0.0.1:{free_port()}"
 
-    line = await refused(Worker(nobody, tmp_path))
+    line = await refused(Worker(nobody, tmp_path), code=BrokersAway.exit_code)
 
     assert "KAFKA_BROKERS" in line
     assert nobody in line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,8 +15,9 @@ from hypothesis import given
 from agents.fold import Folding
 from app.domain import positions
 from app.domain.events import Source, UnifiedEvent, encode
+from app.domain.requests import parse_address, parse_request
 from app.domain.rows import Row
-from app.domain.topics import UNIFIED
+from app.domain.topics import ADDRESSES, REQUESTS, UNIFIED
 from app.domain.unified import headers_for
 from app.errors import SendFailed
 from app.kafka.deadletters import DeadLetters
@@ -36,6 +38,10 @@ class Table:
         self.upto: dict[int, int] = {}
         self.lasts: dict[str, str] = {}
         self.happened: list[str] = []
+        self.sent: list[Outgoing] = []
+
+    def contains(self, partition: int) -> int:
+        return self.upto.get(partition, -1)
 
     def row(self, partition: int, key: str) -> Row | None:
         return self.rows.get(partition, {}).get(key)
@@ -47,11 +53,15 @@ class Table:
         self.upto[partition] = upto
 
     async def send(self, letters: Sequence[Outgoing], *_more: Any) -> None:
-        self.happened += [f"dead {dict(letter.headers)['error-code'].decode()}" for letter in letters]
+        self.sent += letters
+        self.happened += [
+            f"dead {headers['error-code'].decode()}" if "error-code" in (headers := dict(letter.headers)) else letter.topic
+            for letter in letters
+        ]
 
 
 def folding_of(table: Table) -> Folding:
-    return Folding(table, DeadLetters(table), lambda: LOG)  # type: ignore[arg-type]
+    return Folding(table, DeadLetters(table), table, lambda: LOG)  # type: ignore[arg-type]
 
 
 def unified(one: Folded, offset: int, partition: int = 0) -> Record:
@@ -95,7 +105,7 @@ async def test_what_does_not_parse_is_a_dead_letter_and_what_follows_is_folded(b
     table = Table()
     await folding_of(table).fold(batch_of([bad(0, body), unified(event_of("team.created", 0, ownerId=1), 1)]))
     assert table.happened[0].startswith("dead ")
-    assert table.happened[1:] == ["rows"]
+    assert table.happened[1:] == [REQUESTS, "rows"]
     assert set(table.rows[0]) == {"team/1", "member/1/1"}
 
 
@@ -127,3 +137,68 @@ async def test_the_newest_record_of_a_key_is_told_with_the_check_of_its_position
     )
     assert table.lasts == {"team:1": f"8 {positions.check(LOG, 'team:1', 8, headers_for(added.source))}"}
     assert set(table.rows[0]) == {"team/1", "member/1/1", "member/1/2", "candidate/2/1"}
+
+
+def for_mail(table: Table) -> list[tuple[str, int]]:
+    """The event and the recipient of every request that was sent."""
+    found = [parse_request(one.key, one.value) for one in table.sent if one.topic == REQUESTS]
+    return [(f"{one.type} {one.event['data'].get('taskId', '')}".strip(), one.recipient) for one in found]
+
+
+def team_of_two() -> list[Folded]:
+    return [event_of("team.created", 0, ownerId=1), event_of("team.member_added", 1, userId=2, role="m")]
+
+
+async def test_requests_are_in_the_broker_before_the_rows_that_would_answer_differently() -> None:
+    table = Table()
+    assigned = event_of("task.created", 2, taskId=5, creatorId=1, assigneeId=2, title="Write")
+    await folding_of(table).fold(batch_of([unified(one, offset) for offset, one in enumerate([*team_of_two(), assigned])]))
+    assert table.happened == [REQUESTS] * (len(table.happened) - 1) + ["rows"]
+    [request] = [parse_request(one.key, one.value) for one in table.sent if one.key == b"user:2" and b"task.created" in (one.value or b"")]
+    assert (request.reason, request.task_title, request.key) == ("assignee", "Write", "team:1")
+    assert request.event == json.loads(encode(assigned.event))
+    assert request.position == positions.position(LOG, "team:1", 2, headers_for(assigned.source))
+
+
+async def test_a_refused_request_leaves_the_rows_as_they_were() -> None:
+    table = Table()
+
+    async def refused(_records: Sequence[Outgoing], *_more: Any) -> None:
+        raise SendFailed("not now")
+
+    cast(Any, table).send = refused
+    with pytest.raises(SendFailed):
+        await folding_of(table).fold(batch_of([unified(event_of("team.created", 0, ownerId=1), 0)]))
+    assert (table.rows, table.upto) == ({}, {})
+
+
+async def test_records_that_the_rows_contain_already_are_asked_for_no_more() -> None:
+    """Their requests were sent before the rows were written; the rows of today would name other people."""
+    table = Table()
+    first = [*team_of_two(), event_of("task.created", 2, taskId=5, creatorId=1)]
+    records = [unified(one, offset) for offset, one in enumerate([*first, event_of("task.updated", 3, taskId=5, assigneeId=2)])]
+    await folding_of(table).fold(batch_of(records))
+    before = for_mail(table)
+    await folding_of(table).fold(batch_of(records[2:]))
+    assert for_mail(table) == before
+
+
+async def test_requests_do_not_depend_on_how_the_records_were_cut_into_batches() -> None:
+    told = [*team_of_two(), *[event_of("task.updated", 3 + n, taskId=5, assigneeId=1 + n % 2, title=f"{n}") for n in range(6)]]
+    records = [unified(one, offset) for offset, one in enumerate(told)]
+    whole, single = Table(), Table()
+    await folding_of(whole).fold(batch_of(records))
+    for record in records:
+        await folding_of(single).fold(batch_of([record]))
+    assert for_mail(whole) == for_mail(single)
+    assert len(for_mail(whole)) == 2 + 6
+
+
+async def test_an_address_is_written_with_the_rank_of_what_gave_it() -> None:
+    table = Table()
+    at = "2026-11-23T10:00:00.000000Z"
+    told = UnifiedEvent("user:2", "e", "user.created", None, None, at, {"userId": 2, "email": "a@example.org", "username": "ann"})
+    await folding_of(table).fold(batch_of([unified(Folded(told, Source("user.created", 0, 0, 1000)), 0)]))
+    [address] = [parse_address(one.key, one.value) for one in table.sent if one.topic == ADDRESSES]
+    assert (address.user_id, address.email, address.username) == (2, "a@example.org", "ann")
+    assert address.rank.startswith(at)
