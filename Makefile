@@ -53,8 +53,9 @@ prometheus:     # Prometheus and promtool for the tests of metrics and rules
 
 test: setup browser prometheus ## every suite: unit, Kafka, mail, chaos, browser
 	@# Each in a session of its own: what one leaves running would be a second worker of the next one's group.
-	@echo "== unit"; $(BIN)/pytest -q -n auto tests/unit
-	@for suite in kafka mail chaos browser; do echo "== $$suite"; $(BIN)/pytest -q tests/$$suite || exit $$?; done
+	@# The first ones mostly wait, so files run beside each other, each process with a broker of its own.
+	@for suite in unit kafka mail; do echo "== $$suite"; $(BIN)/pytest -q -n auto --dist loadfile tests/$$suite || exit $$?; done
+	@for suite in chaos browser; do echo "== $$suite"; $(BIN)/pytest -q tests/$$suite || exit $$?; done
 
 chaos: setup    ## fault rounds, and what they did to every client: make chaos ROUNDS=200 SEED=7
 	@exec $(BIN)/python -m tests.chaos.runner --rounds $(ROUNDS) --seed $(SEED)

@@ -60,7 +60,8 @@ def mailing(event: UnifiedEvent, says: Iterable[Delta], before: Rows, after: Row
     if kind == "task":
         return _of_task(seen, ends=verb == "deleted")
     if event.type == "user.created":
-        return Mailing((Recipient(event.data["userId"], "welcome"),))
+        # Whose address is taken away, as by `forget`, is not welcomed; one that is not named may be on its way.
+        return NOBODY if event.data.get("email", "") is None else Mailing((Recipient(event.data["userId"], "welcome"),))
     if kind == "team" and verb.startswith("member_"):
         return _of_member(seen, removed=verb == "member_removed")
     if event.type in {"team.created", "team.updated", "team.deleted"}:

@@ -311,7 +311,7 @@ class TestLag:
         sent = json.loads(command("emit", "team.updated", '{"teamId": 42, "actorId": 7}').stdout)
         done = command("lag", "--json")
         assert done.returncode == 0, done.stderr
-        [group] = json.loads(done.stdout)["groups"]
+        [group] = [one for one in json.loads(done.stdout)["groups"] if one["group"] == GROUP]
         assert (group["members"], group["processes"]) == (0, [])
         [found] = [one for one in group["partitions"] if (one["topic"], one["partition"]) == ("team.updated", sent["partition"])]
         assert found["end"] == sent["offset"] + 1

@@ -195,6 +195,11 @@ def test_everyone_is_welcomed(actor: int | None) -> None:
     assert Log().mailed(Record(event, Source("user.created", 0, 0, 1000))) == {ANN: "welcome"}
 
 
+def test_nobody_is_welcomed_whose_address_is_taken_away() -> None:
+    forgotten = UnifiedEvent(f"user:{ANN}", "e", "user.created", None, None, "2026-11-23T10:00:00.000000Z", {"userId": ANN, "email": None})
+    assert Log().mailed(Record(forgotten, Source("user.created", 0, 0, 1000))) == {}
+
+
 def test_a_type_of_a_later_version_mails_nobody() -> None:
     assert team(ANN).mailed(of_team("team.archived", 2)) == {}
 
