@@ -31,11 +31,12 @@ topics: setup   ## create the topics, or check those that exist
 kafka: setup    ## Kafka's own tools: make kafka CMD="kafka-consumer-groups --describe --group realtime-service"
 	@exec $(BIN)/python -m app.kafka.embedded tool $(CMD)
 
-check: setup    ## ruff, mypy --strict, the import rules, unit tests
+check: setup    ## ruff, mypy --strict, the import rules, bandit, unit tests
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/mypy $(SOURCES)
 	@$(BIN)/lint-imports
+	@$(BIN)/bandit -q -c pyproject.toml -r $(SOURCES)
 	@$(BIN)/pytest -q -n auto tests/unit
 
 format: setup   ## let ruff rewrite the sources

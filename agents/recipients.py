@@ -81,7 +81,7 @@ class _Seen:
 
     @property
     def team_id(self) -> int:
-        assert self.event.team_id is not None  # noqa: S101  (asked for events of teams only)
+        assert self.event.team_id is not None  # noqa: S101  (asked for events of teams only)  # nosec B101
         return self.event.team_id
 
     def at_its_time(self, rank: str) -> bool:

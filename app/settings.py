@@ -46,6 +46,8 @@ Count = Annotated[int, Field(ge=0)]
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _ORIGIN = re.compile(r"https?://(\*\.)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
+EVERYWHERE = "0.0.0.0"  # noqa: S104  (asked for by turning authentication on)  # nosec B104
+"""The address to listen on that means every one of this machine."""
 JWT_SECRET_MIN = 32
 """Bytes: an HS256 key is at least as long as its hash (RFC 7518, section 3.2)."""
 
@@ -108,7 +110,7 @@ class Settings(BaseSettings):
     max_connections_per_address: Count = Field(default=0, description="Sockets of one address; 0 is off.")
     trusted_proxies: Words = Field(default=(), description="Proxies whose X-Forwarded-For is believed.")
     handshakes_per_second: Count = Field(default=1000, description="New sockets a second.")
-    handshake_timeout: Seconds = Field(default=10.0, description="Time to send the request's headers.")
+    handshake_timeout: Seconds = Field(default=10.0, description="Time to send a request's headers; 0 is as long as a connection may be idle (75 s).")
     commands_per_second: Count = Field(default=50, description="Commands a second on one socket; twice as many in a burst.")
     max_teams_per_subscribe: Count = Field(default=1000, description="Teams in one subscription.")
     team_series_max: Count = Field(default=100, description="Teams with a metric series of their own; the rest is `other`.")
@@ -192,7 +194,7 @@ class Settings(BaseSettings):
     @property
     def bind(self) -> str:
         """Address that the web server listens on."""
-        return self.host or ("0.0.0.0" if self.auth else "127.0.0.1")  # noqa: S104  (asked for by turning authentication on)
+        return self.host or (EVERYWHERE if self.auth else "127.0.0.1")
 
     @property
     def folder(self) -> Path:
@@ -202,7 +204,7 @@ class Settings(BaseSettings):
     @property
     def url(self) -> str:
         """How other workers reach this one."""
-        host = "127.0.0.1" if self.bind in ("0.0.0.0", "::") else self.bind  # noqa: S104
+        host = "127.0.0.1" if self.bind in (EVERYWHERE, "::") else self.bind
         return self.canonical_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 

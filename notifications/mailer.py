@@ -64,7 +64,7 @@ class Mailer(Service):
         self._table = table
         self._changelog = Changelog(settings, sender, OUTBOX_CHANGELOG, rows.merge)
         self._dead_letters = dead_letters
-        self._chance = random.Random()  # noqa: S311  (spreads retries, keeps no secret)
+        self._chance = random.Random()  # noqa: S311  (spreads retries, keeps no secret)  # nosec B311
         self._limits = Limits(
             int(settings.mail_max_age * 1000),
             int(settings.mail_retry_hours * 3_600_000),

@@ -13,7 +13,6 @@ import faust.web
 import orjson
 from aiohttp import web
 from aiohttp.web import Application
-from aiohttp.web_runner import AppRunner
 from faust.web.drivers import aiohttp as faust_web
 from prometheus_client import exposition
 
@@ -23,13 +22,13 @@ from app.errors import StartRefused
 from app.metrics import READY, REGISTRY
 from app.worker import refuse
 from notifications.listing import Listed, live, page
+from web.connections import Runner
 from web.identity import bearer_of, caller_of, refuse_foreign_host, same, unauthorized, user_id_of
 from web.problems import Problem, problems
 
 if TYPE_CHECKING:
     from notifications.factory import Notifications
 
-SHUTDOWN_SECONDS = 2.0
 LIMIT = 100
 LIMIT_MAX = 1000
 
@@ -142,7 +141,7 @@ class Server(faust_web.Web):
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
-        self._runner = AppRunner(self.web_app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        self._runner = Runner(self.web_app, app.settings.handshake_timeout)
         self.authenticator = Authenticator(app.settings)
 
     async def start_server(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import subprocess
+import subprocess  # nosec B404
 import sys
 import threading
 import time
@@ -51,7 +51,8 @@ class Supervisor:
 
     def _once(self) -> int:
         # A session of its own: the process group gets the signal from outside, and the child must get it once and not twice.
-        self._child = subprocess.Popen(self._command, start_new_session=True, preexec_fn=_die_with_parent())  # noqa: PLW1509
+        die = _die_with_parent()
+        self._child = subprocess.Popen(self._command, start_new_session=True, preexec_fn=die)  # noqa: PLW1509  # nosec B603
         if self._leaving.is_set():
             self._child.terminate()
         code = self._child.wait()

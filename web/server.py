@@ -7,20 +7,18 @@ from typing import Any, ClassVar, Protocol, cast
 
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import Application
-from aiohttp.web_runner import AppRunner
 from faust.web.drivers import aiohttp as faust_web
 
 from app.domain.decode import MAX_VALUE_BYTES
 from app.errors import StartRefused
 from app.worker import HasSettings, refuse
+from web.connections import Runner
 from web.context import Context
 from web.cors import add_cors
 from web.pages import add_pages
 from web.problems import problems
 from web.sockets.handshake import Sockets
 from web.views import ALL
-
-SHUTDOWN_SECONDS = 2.0
 
 
 class HasContext(Protocol):
@@ -39,7 +37,7 @@ class Server(faust_web.Web):
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
-        self._runner = AppRunner(self.web_app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        self._runner = Runner(self.web_app, cast(HasSettings, app).settings.handshake_timeout)
         for name in ("aiohttp.server", "aiohttp.websocket"):
             logging.getLogger(name).addFilter(without_client_words)
 

@@ -65,7 +65,7 @@ class Simulation:
     def __init__(self, scenario: Scenario, seed: int | str, clock: Callable[[], datetime]) -> None:
         """Choose who is in which team; ``clock`` gives aware moments."""
         self._scenario = scenario
-        self._rng = random.Random(seed)  # noqa: S311  (a play, no secret)
+        self._rng = random.Random(seed)  # noqa: S311  (a play, no secret)  # nosec B311
         self._clock = clock
         self._stamps = Stamps()
         self._teams = [self._found(number) for number in range(scenario.teams)]

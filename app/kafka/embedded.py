@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import subprocess
+import subprocess  # nosec B404
 import sys
 import threading
 from collections.abc import Sequence
@@ -87,7 +87,8 @@ def tool(name: str, arguments: Sequence[str]) -> int:
         arguments += ["--bootstrap-server", brokers]
     class_path = embedded_jars.ensure(lambda line: print(line, file=sys.stderr, flush=True), fallback=configured().data_dir / "jars")
     options = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={_quiet()}")
-    process = subprocess.Popen(embedded_java.command(class_path, main_class, *arguments, options=options))  # noqa: S603
+    command = embedded_java.command(class_path, main_class, *arguments, options=options)
+    process = subprocess.Popen(command)  # noqa: S603  # nosec B603
     while True:
         try:
             return process.wait()

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shutil
-import subprocess
+import subprocess  # nosec B404
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -232,7 +232,7 @@ class EmbeddedKafka:
         arguments = ("format", f"--cluster-id={cluster}", "--config", str(self._properties), "--ignore-formatted")
         options = ("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", self._logging_option)
         try:
-            result = subprocess.run(  # noqa: S603  (our own command line)
+            result = subprocess.run(  # noqa: S603  (our own command line)  # nosec B603
                 embedded_java.command(class_path, "kafka.tools.StorageTool", *arguments, options=options),
                 capture_output=True,
                 text=True,
@@ -258,7 +258,7 @@ class EmbeddedKafka:
         self._pid_file.write_text(json.dumps({"pid": self._process.pid, "port": self.port}), encoding="utf-8")
 
     def _wait_ready(self) -> None:
-        assert self._process is not None  # noqa: S101  (called right after the launch)
+        assert self._process is not None  # noqa: S101  (called right after the launch)  # nosec B101
         deadline = time.monotonic() + START_SECONDS
         while embedded_probe.brokers(HOST, self.port, timeout=1) == 0:
             if self._process.poll() is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import subprocess
+import subprocess  # nosec B404
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -68,7 +68,7 @@ def spawn(arguments: Sequence[str], output: Path) -> subprocess.Popen[bytes]:
     on Linux the kernel ends it (SIGTERM) when the thread that called this dies, so call it from the main thread.
     """
     with output.open("wb") as file:
-        return subprocess.Popen(  # noqa: S603  (our own command line)
+        return subprocess.Popen(  # noqa: S603  (our own command line)  # nosec B603
             arguments,
             stdin=subprocess.DEVNULL,
             stdout=file,

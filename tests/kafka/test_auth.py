@@ -72,6 +72,7 @@ async def world(broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory)
             "CLUSTER_SECRET": CLUSTER_SECRET,
             "ALLOWED_ORIGINS": ALLOWED,
             "HOST": "127.0.0.1",
+            "HANDSHAKE_TIMEOUT": "1s",
             "LOG_LEVEL": "DEBUG",
         }
         folder = tmp_path_factory.mktemp("auth")
@@ -99,6 +100,8 @@ PEERS = dict.fromkeys(EVERYONE, 404) | {"peer": 200}
 ROUTES: list[tuple[str, str, str, dict[str, int]]] = [
     ("GET", "/healthz", "/healthz", ANYONE),
     ("GET", "/readyz", "/readyz", ANYONE),
+    ("GET", "/asyncapi.yaml", "/asyncapi.yaml", ANYONE),
+    ("GET", "/openapi.json", "/openapi.json", ANYONE),
     ("GET", "/metrics", "/metrics", dict.fromkeys(EVERYONE, 401) | {"prometheus": 200}),
     ("GET", "/api/teams/{team}", "/api/teams/{world.team}", MEMBERS),
     ("GET", "/api/teams/{team}", "/api/teams/{other}", NO_SUCH_THING),
@@ -221,6 +224,15 @@ async def test_a_socket_ends_with_its_token(world: World, protocols: tuple[str, 
     ends = int(time()) - 12
     assert await close_code(world, f"/ws?token={token(world.member, exp=ends)}", protocols=protocols) == 4005
     assert ends <= time() <= ends + 30
+
+
+@pytest.mark.parametrize("text", [b"", b"GET /ws?token=", b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: webs"], ids=["nothing", "line", "headers"])
+async def test_a_handshake_that_does_not_come_to_an_end_is_closed(world: World, text: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.worker.port)
+    writer.write(text)
+    async with asyncio.timeout(10):
+        assert await reader.read() == b""
+    writer.close()
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", ALLOWED + ".evil.example"])

@@ -28,7 +28,7 @@ class ErrorCode(StrEnum):
     UNKNOWN_COMMAND = "unknown_command"
     NOT_AUTHENTICATED = "not_authenticated"
     ALREADY_AUTHENTICATED = "already_authenticated"
-    BAD_TOKEN = "bad_token"  # noqa: S105  (a code, and no token)
+    BAD_TOKEN = "bad_token"  # noqa: S105  (a code, and no token)  # nosec B105
     WRONG_USER = "wrong_user"
     """The newer token is someone else's."""
     NOT_MEMBER = "not_member"

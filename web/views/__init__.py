@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from web.views import admin, events, health, internal, lag, metrics, tables, teams, users
+from web.views import admin, documents, events, health, internal, lag, metrics, tables, teams, users
 from web.views.base import View
 
 ALL: tuple[type[View], ...] = (
     *admin.VIEWS,
     *health.VIEWS,
     *metrics.VIEWS,
+    *documents.VIEWS,
     *teams.VIEWS,
     *users.VIEWS,
     *tables.VIEWS,

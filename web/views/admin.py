@@ -12,7 +12,7 @@ from app.domain.schema import id_of
 from app.domain.strict_json import load
 from app.errors import Unavailable
 from web.problems import Problem
-from web.views.base import View, answer
+from web.views.base import View, answer, json_body
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +25,7 @@ class Disconnect(View):
     async def post(self, request: web.Request) -> web.Response:
         """How many connections were closed, with code 4502; and which workers did not answer, if any."""
         await self.admin(request)
-        if request.content_type != "application/json":
-            raise Problem(415, "the body must be application/json")
-        user_id = user_of(await request.read())
+        user_id = user_of(await json_body(request))
         peers = self.context.peers
         urls = peers.with_sockets()
         closed = self.context.hub.disconnect(user_id)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol, cast
+import asyncio
+from typing import Any, ClassVar, Final, Protocol, cast
 
 import faust.web
 import orjson
@@ -11,6 +12,10 @@ from aiohttp import web
 from web.context import Context
 from web.identity import Caller, caller_of, user_id_of
 from web.problems import Problem
+
+BODY_SECONDS: Final = 10.0
+"""How long a client may take to send a body of at most 512 KiB."""
+HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 class Application(Protocol):
@@ -24,6 +29,11 @@ class View(faust.web.View):
     """A Faust web view with this worker's parts at hand."""
 
     path: ClassVar[str]
+
+    def get_methods(self) -> set[str]:
+        """The methods that the router knows of this view: HEAD only beside GET."""
+        found: set[str] = super().get_methods()
+        return found if "GET" in found else found - {"HEAD"}
 
     @property
     def teamcast(self) -> Application:
@@ -53,9 +63,24 @@ class View(faust.web.View):
             raise Problem(403, "this takes the scope admin")
 
 
+async def json_body(request: web.Request) -> bytes:
+    """The body of a request that is said to be JSON.
+
+    Raises:
+        Problem: 415 where it is said to be something else; 408 where it does not come in time.
+    """
+    if request.content_type != "application/json":
+        raise Problem(415, "the body must be application/json")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        raise Problem(408, "the body did not come in time", headers={"Connection": "close"}) from None
+
+
 def answer(value: Any, status: int = 200) -> web.Response:
     """A JSON answer, which no cache keeps."""
-    return web.Response(status=status, body=orjson.dumps(value), content_type="application/json", headers={"Cache-Control": "no-store"})
+    return web.Response(status=status, body=orjson.dumps(value), content_type="application/json", headers=HEADERS)
 
 
 def id_in_path(text: str) -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from typing import Any
 
 import orjson
@@ -14,6 +12,7 @@ from app.domain.topics import UNIFIED
 from app.errors import Unavailable
 from tables import inspect
 from tables.inspect import TABLES
+from web.openapi.schemas import CURSOR
 from web.problems import Problem, unavailable
 from web.views.base import View, answer, bad_query
 
@@ -111,7 +110,7 @@ class Rows(View):
         rows = [row for one, taken in answers for row in one["rows"] if row["partition"] in taken]
         rows.sort(key=lambda row: row["key"])
         more = len(rows) >= limit
-        cursor = base64.urlsafe_b64encode(rows[limit - 1]["key"].encode()).decode() if more else None
+        cursor = rows[limit - 1]["key"].encode().hex() if more else None
         return answer({"rows": rows[:limit], "cursor": cursor})
 
 
@@ -155,10 +154,10 @@ def _limit(request: web.Request) -> int:
 
 
 def _after(request: web.Request) -> str:
-    try:
-        return base64.b64decode(request.query.get("cursor", ""), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        raise bad_query("cursor", "cursor is none that this route gave") from None
+    cursor = request.query.get("cursor", "")
+    if not CURSOR.fullmatch(cursor):
+        raise bad_query("cursor", "cursor is none that this route gave")
+    return bytes.fromhex(cursor).decode()
 
 
 VIEWS = (Tables, Rows, Row)

@@ -6,8 +6,9 @@ from aiohttp import web
 
 from app.domain.events import team_key
 from delivery.feed import Feed
+from web.identity import user_id_of
 from web.problems import Problem
-from web.views.base import View, answer, id_in_path
+from web.views.base import View, answer, bad_query, id_in_path
 
 MEMBERS_MAX = 5000
 """A team with more members has them told apart from its snapshot."""
@@ -60,10 +61,8 @@ class Members(View):
         """Members sorted by id, behind the cursor."""
         feed = await visible_feed(self, request, team)
         cursor = request.query.get("cursor", "0")
-        if not cursor.isascii() or not cursor.isdigit():
-            raise Problem(
-                400, "cursor is none that this route gave", errors=[{"field": "cursor", "code": "out-of-range", "message": "no cursor"}]
-            )
+        if cursor != "0" and user_id_of(cursor) is None:
+            raise bad_query("cursor", "cursor is none that this route gave")
         members = [member for member in feed.view.members() if member["userId"] > int(cursor)]
         more = len(members) > PAGE
         return answer({"members": members[:PAGE], "cursor": str(members[PAGE - 1]["userId"]) if more else None})

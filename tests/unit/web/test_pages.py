@@ -94,6 +94,7 @@ def test_everything_that_is_served_is_in_the_package() -> None:
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
     patterns = [one.strip() for one in setup["options.package_data"]["web"].split(",")]
     files = [file.relative_to(FOLDER.parent).as_posix() for file in FOLDER.rglob("*") if file.suffix in TYPES]
+    files.append("asyncapi.yaml")
     assert "pages/sdk/teamcast.js" in files
     assert [file for file in files if not any(fnmatch(file, one) and file.count("/") == one.count("/") for one in patterns)] == []
 
