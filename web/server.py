@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import logging
+from time import monotonic
 from typing import Any, ClassVar, Protocol, cast
 
+from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import Application
 from aiohttp.web_runner import AppRunner
 from faust.web.drivers import aiohttp as faust_web
+from mode import Service
 
 from app.domain.decode import MAX_VALUE_BYTES
 from app.errors import StartRefused
 from app.worker import HasSettings, refuse
 from web.context import Context
 from web.cors import add_cors
+from web.headers import add_headers
 from web.pages import add_pages
 from web.problems import problems
 from web.sockets.handshake import Sockets
+from web.sweep import SWEEP_SECONDS, Sweep
 from web.views import ALL
 
 SHUTDOWN_SECONDS = 2.0
+KEEPALIVE_SECONDS = 75.0
+"""A connection without a request is closed after so long; balancers use theirs again within 60."""
 
 
 class HasContext(Protocol):
@@ -39,7 +46,8 @@ class Server(faust_web.Web):
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
-        self._runner = AppRunner(self.web_app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        self._runner = AppRunner(self.web_app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, keepalive_timeout=KEEPALIVE_SECONDS)
+        self._sweep = Sweep(self._connections, cast(HasSettings, app).settings.handshake_timeout)
         for name in ("aiohttp.server", "aiohttp.websocket"):
             logging.getLogger(name).addFilter(without_client_words)
 
@@ -53,6 +61,15 @@ class Server(faust_web.Web):
                 StartRefused(f"PORT: {conf.web_bind}:{conf.web_port} cannot be listened on: {error.strerror}. Choose another: PORT=8087")
             )
 
+    def _connections(self) -> list[web.RequestHandler]:
+        return self._runner.server.connections if self._runner.server is not None else []
+
+    @Service.task
+    async def _cut_overdue(self) -> None:
+        while not self.should_stop:
+            await self.sleep(SWEEP_SECONDS)
+            self._sweep.step(monotonic())
+
     def add_routes(self, sockets: Sockets) -> None:
         """Add every view, the socket and the pages."""
         for view in ALL:
@@ -60,6 +77,8 @@ class Server(faust_web.Web):
             self.add_view(view)
         self.web_app.router.add_get("/ws", sockets.handle)
         add_pages(self.web_app)
+        self._sweep.add_to(self.web_app)
+        add_headers(self.web_app)
         add_cors(self.web_app, cast(HasSettings, self.app).settings)
         self.web_app.on_cleanup.append(self._let_go)
 

@@ -12,7 +12,7 @@ from app.domain.schema import id_of
 from app.domain.strict_json import load
 from app.errors import Unavailable
 from web.problems import Problem
-from web.views.base import View, answer
+from web.views.base import View, answer, body_of
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Disconnect(View):
         await self.admin(request)
         if request.content_type != "application/json":
             raise Problem(415, "the body must be application/json")
-        user_id = user_of(await request.read())
+        user_id = user_of(await body_of(request))
         peers = self.context.peers
         urls = peers.with_sockets()
         closed = self.context.hub.disconnect(user_id)

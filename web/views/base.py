@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, ClassVar, Protocol, cast
 
 import faust.web
@@ -11,6 +12,9 @@ from aiohttp import web
 from web.context import Context
 from web.identity import Caller, caller_of, user_id_of
 from web.problems import Problem
+
+BODY_SECONDS = 30.0
+"""For at most 512 KiB."""
 
 
 class Application(Protocol):
@@ -56,6 +60,19 @@ class View(faust.web.View):
 def answer(value: Any, status: int = 200) -> web.Response:
     """A JSON answer, which no cache keeps."""
     return web.Response(status=status, body=orjson.dumps(value), content_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+async def body_of(request: web.Request) -> bytes:
+    """The body of a request.
+
+    Raises:
+        Problem: 408; it did not come in time.
+    """
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        raise Problem(408, "the body did not come in time", headers={"Connection": "close"}) from None
 
 
 def id_in_path(text: str) -> int:

@@ -13,7 +13,7 @@ from app.errors import SendFailed
 from app.kafka.partitioner import partition_of
 from app.kafka.sender import Outgoing
 from web.problems import Problem, unavailable
-from web.views.base import View, answer
+from web.views.base import View, answer, body_of
 
 PRODUCE_SECONDS = 10.0
 """How long a request waits for the log. A record whose request gave up may be written all the same."""
@@ -36,7 +36,7 @@ class Events(View):
             raise Problem(404, f"there is no such topic; there are {', '.join(SOURCE_TOPICS)}")
         if request.content_type != "application/json":
             raise Problem(415, "the body must be application/json")
-        body = await request.read()
+        body = await body_of(request)
         found = faults(topic, body)
         if found:
             errors = [{"field": fault.field, "code": fault.code.value, "message": fault.message} for fault in found]
