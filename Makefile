@@ -8,7 +8,7 @@ ROUNDS ?= 20
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run worker simulate topics kafka check format lock browser prometheus test chaos clean
+.PHONY: help setup run worker simulate topics kafka check format lock browser prometheus test chaos conformance clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -60,6 +60,9 @@ test: setup browser prometheus ## every suite: unit, Kafka, mail, chaos, browser
 
 chaos: setup    ## fault rounds, and what they did to every client: make chaos ROUNDS=200 SEED=7
 	@exec $(BIN)/python -m tests.chaos.runner --rounds $(ROUNDS) --seed $(SEED)
+
+conformance: setup ## the Autobahn cases against the socket: docs/conformance.md
+	@exec $(BIN)/python -m tests.conformance.runner
 
 clean:          ## remove the virtual environment and all data
 	@if [ -e data/kafka/broker.json ]; then echo "The embedded broker seems to be running: stop make run first (or remove data/kafka/broker.json)." >&2; exit 1; fi

@@ -110,7 +110,9 @@ class Settings(BaseSettings):
     max_connections_per_address: Count = Field(default=0, description="Sockets of one address; 0 is off.")
     trusted_proxies: Words = Field(default=(), description="Proxies whose X-Forwarded-For is believed.")
     handshakes_per_second: Count = Field(default=1000, description="New sockets a second.")
-    handshake_timeout: Seconds = Field(default=10.0, description="Time to send a request's headers; 0 is as long as a connection may be idle (75 s).")
+    handshake_timeout: Seconds = Field(
+        default=10.0, description="Time to send a request's headers; 0 is as long as a connection may be idle (75 s)."
+    )
     commands_per_second: Count = Field(default=50, description="Commands a second on one socket; twice as many in a burst.")
     max_teams_per_subscribe: Count = Field(default=1000, description="Teams in one subscription.")
     team_series_max: Count = Field(default=100, description="Teams with a metric series of their own; the rest is `other`.")

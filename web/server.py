@@ -15,6 +15,7 @@ from app.worker import HasSettings, refuse
 from web.connections import Runner
 from web.context import Context
 from web.cors import add_cors
+from web.headers import add_headers
 from web.pages import add_pages
 from web.problems import problems
 from web.sockets.handshake import Sockets
@@ -58,6 +59,7 @@ class Server(faust_web.Web):
             self.add_view(view)
         self.web_app.router.add_get("/ws", sockets.handle)
         add_pages(self.web_app)
+        add_headers(self.web_app)
         add_cors(self.web_app, cast(HasSettings, self.app).settings)
         self.web_app.on_cleanup.append(self._let_go)
 

@@ -226,7 +226,9 @@ async def test_a_socket_ends_with_its_token(world: World, protocols: tuple[str, 
     assert ends <= time() <= ends + 30
 
 
-@pytest.mark.parametrize("text", [b"", b"GET /ws?token=", b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: webs"], ids=["nothing", "line", "headers"])
+@pytest.mark.parametrize(
+    "text", [b"", b"GET /ws?token=", b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: webs"], ids=["nothing", "line", "headers"]
+)
 async def test_a_handshake_that_does_not_come_to_an_end_is_closed(world: World, text: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", world.worker.port)
     writer.write(text)

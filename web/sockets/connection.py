@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from aiohttp import WSMessage, WSMsgType, web
 
@@ -17,6 +17,8 @@ from web.sockets.sink import PlainSink
 
 HEARTBEAT_SECONDS = 25.0
 PONG_SECONDS = 10.0
+END_SECONDS = 15.0
+"""A socket that is closed, by either side, is gone after so long. It is longer than aiohttp waits for the answer to a close frame."""
 
 
 class Connection(ABC):
@@ -24,6 +26,7 @@ class Connection(ABC):
 
     subprotocol: str
     sink: PlainSink
+    max_message_bytes: ClassVar[int] = MAX_COMMAND_BYTES
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
@@ -33,8 +36,9 @@ class Connection(ABC):
         self.knows_delay = False
         """Whether the client was told last that this worker is behind the log."""
         self._socket = web.WebSocketResponse(
-            protocols=(self.subprotocol,), autoping=False, compress=False, max_msg_size=MAX_COMMAND_BYTES + 1
+            protocols=(self.subprotocol,), autoping=False, compress=False, max_msg_size=self.max_message_bytes + 1
         )
+        self._transport: asyncio.Transport | None = None
         self._closing: asyncio.Task[Any] | None = None
         self._opened = asyncio.Event()
         self._ponged = asyncio.Event()
@@ -45,6 +49,7 @@ class Connection(ABC):
         try:
             await self.before_handshake()
             await self._socket.prepare(request)
+            self._transport = request.transport
             self._opened.set()
             if self._closing is None:  # else it was ended while the answer to the handshake was being written
                 self.sink.start(request)
@@ -53,6 +58,7 @@ class Connection(ABC):
             async for message in self._socket:
                 await self._take(message)
         finally:
+            self._limit_end()
             self.sink.stop()
             if self.listener is not None:
                 self.hub.unregister(self.listener)
@@ -82,7 +88,17 @@ class Connection(ABC):
 
     async def _end(self, code: int, message: bytes) -> None:
         await self._opened.wait()
+        self._limit_end()
         await self._socket.close(code=code, message=message)
+
+    def _limit_end(self) -> None:
+        """Cut the socket if it is still there in a while.
+
+        A transport that is closed sends first what it holds, and a client that never reads would have it hold that for ever.
+        """
+        if self._transport is not None:
+            asyncio.get_running_loop().call_later(END_SECONDS, self._transport.abort)
+            self._transport = None
 
     def drained(self) -> None:
         """The socket takes more again."""

@@ -22,7 +22,7 @@ from web.sockets.close_codes import REASONS, CloseCode
 from web.sockets.connection import Connection
 from web.sockets.delay import Delay
 from web.sockets.plain import PlainConnection
-from web.sockets.protocol import Protocol
+from web.sockets.protocol import MAX_COMMAND_BYTES, Protocol
 from web.sockets.rich import Limits, RichConnection, Token, TokenRefused
 
 LOOK_SECONDS = 1.0
@@ -161,7 +161,7 @@ def offered(request: web.Request) -> list[str]:
 
 async def refuse(request: web.Request, code: CloseCode) -> web.WebSocketResponse:
     """Refuse after the upgrade: only then browser code can read why."""
-    socket = web.WebSocketResponse(protocols=("teamcast.v1", "teamcast.plain"), compress=False)
+    socket = web.WebSocketResponse(protocols=("teamcast.v1", "teamcast.plain"), compress=False, max_msg_size=MAX_COMMAND_BYTES + 1)
     await socket.prepare(request)
     await socket.close(code=code, message=REASONS[code].encode())
     return socket

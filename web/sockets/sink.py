@@ -20,6 +20,9 @@ STALL_SECONDS = 30.0
 HIGH_WATER_BYTES = 64 * 1024
 """What a transport may hold unsent; what comes then stays in the ring."""
 
+MAX_UNSENT_BYTES = 4 * 1024 * 1024
+"""What a transport may hold in all. Events and snapshots stop far below; answers to a client that asks and never reads do not."""
+
 
 class PlainSink:
     """Events, and nothing else.
@@ -68,6 +71,11 @@ class PlainSink:
     def _put(self, frame: bytes) -> None:
         transport = self._transport
         if transport is None or self._ended or transport.is_closing():
+            return
+        if transport.get_write_buffer_size() + len(frame) > MAX_UNSENT_BYTES:
+            metrics.DROPPED_CLIENTS.labels(reason="stalled").inc()
+            self._ended = True
+            transport.abort()
             return
         transport.write(frame)
         if transport.get_write_buffer_size() > HIGH_WATER_BYTES and self._draining is None:
