@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
@@ -17,6 +18,8 @@ from app.settings import Settings
 
 STOP_SECONDS = 4.5
 """Time to stop in after the clients have been let go."""
+CANCELLED_SECONDS = 1.0
+"""What tasks that are cancelled at the very end have to clean up in."""
 EXIT_LATE = 75
 """EX_TEMPFAIL of sysexits.h: something hung, and the process left without it."""
 
@@ -51,6 +54,12 @@ class Worker(faust.Worker):
     def _on_sigint(self) -> None:
         self._leave_in_time()
         super()._on_sigint()
+
+    async def _sentinel_task(self) -> None:
+        """Wait for tasks that were cancelled at the end. Faust sleeps for a second here, whether or not there are any."""
+        left = asyncio.all_tasks() - {cast(Any, asyncio.current_task())}
+        if left:
+            await asyncio.wait(left, timeout=CANCELLED_SECONDS)
 
     def _leave_in_time(self) -> None:
         """However long something hangs, the process is gone in time; what it had not committed is read again."""
