@@ -59,6 +59,8 @@ class Notifications(Application):
     async def on_first_start(self) -> None:
         """Check what must be right before anything is read, and make what is missing."""
         try:
+            # Faust makes the last folder of the path alone.
+            self.settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             await super().on_first_start()
         except OSError as error:
             refuse(StartRefused(f"DATA_DIR: {self.settings.folder} cannot be used: {error.strerror}"))

@@ -153,9 +153,10 @@ class Mailer(Service):
             while not self.should_stop:
                 if not await self._something_due(connection):
                     continue
+                # Before the connection is looked at: while its turn is waited for, the server may close it.
+                await self._paced()
                 if not await self._connected(connection):
                     continue
-                await self._paced()
                 for box in self._in_turn():
                     if await self._one(box, connection):
                         break

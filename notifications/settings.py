@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
-from email.utils import parseaddr
+from email.errors import MessageError
+from email.headerregistry import Address as MailAddress
+from email.utils import getaddresses, parseaddr
 from typing import Annotated, Any, Literal, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -17,6 +19,8 @@ from app.settings import Count, Port, Seconds, Settings, load
 
 StartTls = Literal["auto", "required", "never"]
 HOUR = 3600.0
+_FROM = "must look like teamcast@example.org or Teamcast <teamcast@example.org>"
+_HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 
 
 @dataclass(slots=True, frozen=True)
@@ -47,7 +51,10 @@ def parse_smtp(url: str) -> Smtp:
         port = parts.port
     except ValueError:
         raise ValueError("is no URL like smtp://user:password@host:587") from None
-    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path not in ("", "/") or parts.fragment:
+    if port == 0:
+        raise ValueError("has no port that can be connected to")
+    host = parts.hostname or ""
+    if parts.scheme not in ("smtp", "smtps") or not _HOST.fullmatch(host) or parts.path not in ("", "/") or parts.fragment:
         raise ValueError("must look like smtp://user:password@host:587 or smtps://user:password@host")
     query = parse_qs(parts.query, keep_blank_values=True)
     starttls = query.pop("starttls", ["auto"])[-1]
@@ -58,7 +65,7 @@ def parse_smtp(url: str) -> Smtp:
     tls = parts.scheme == "smtps"
     username = unquote(parts.username) if parts.username else None
     password = unquote(parts.password) if parts.password is not None else None
-    return Smtp(parts.hostname, port or (465 if tls else 25), tls, cast(StartTls, starttls), username, password)
+    return Smtp(host, port or (465 if tls else 25), tls, cast(StartTls, starttls), username, password)
 
 
 class MailSettings(Settings):
@@ -96,9 +103,14 @@ class MailSettings(Settings):
     @field_validator("mail_from")
     @classmethod
     def _from(cls, value: str) -> str:
-        _name, address = parseaddr(value)
-        if not value.isprintable() or not is_email(address) or not address.isascii():
-            raise ValueError("must look like teamcast@example.org or Teamcast <teamcast@example.org>")
+        name, address = parseaddr(value)
+        if not value.isprintable() or len(getaddresses([value])) != 1 or not is_email(address) or not address.isascii():
+            raise ValueError(_FROM)
+        try:
+            # As every mail does: what it cannot write would make a dead letter of each.
+            MailAddress(name, addr_spec=address)
+        except (MessageError, ValueError, IndexError, AttributeError):
+            raise ValueError(_FROM) from None
         return value
 
     @field_validator("public_url")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import socket
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from notifications.message import Message
 from notifications.outbox import FIRST_PAUSE_MS, LONGEST_PAUSE_MS, Outcome
 from notifications.settings import Smtp
 
+log = logging.getLogger(__name__)
+
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 30.0
 """A connection without mail is closed; servers close them too, some sooner."""
@@ -25,6 +28,8 @@ FRESH_SECONDS = 5.0
 MAILS = 200
 """Of one connection; servers have limits of their own."""
 PERMANENT = 500
+OURS = frozenset((530, 534, 535, 538))
+"""5xx that are about this service and not about the mail: it must authenticate or encrypt (RFC 4954, RFC 3207)."""
 
 
 class Unreachable(Exception):  # noqa: N818  (it is a state of the server, not a fault of ours)
@@ -84,8 +89,12 @@ class Door:
             self._failures += 1
             pause = min(FIRST_PAUSE_MS * 2 ** min(self._failures - 1, 10), LONGEST_PAUSE_MS) / 1000
             self._closed_until = monotonic() + max(FIRST_PAUSE_MS / 1000, pause * self._chance.uniform(0.5, 1.0))
+            if str(error) != self.error or self._failures == 1:
+                log.warning("no mails can be sent for now, they wait: %s", error)
             self.error = str(error)
             raise
+        if self._failures:
+            log.info("the mail server takes mails again")
         self._failures = 0
 
 
@@ -191,7 +200,7 @@ class Connection:
         except (SMTPException, OSError, ValueError):
             await self.close()
         # Neither 4xx nor 5xx is nothing that a server says for good: it is tried again.
-        refused = PERMANENT <= error.code < PERMANENT + 100
+        refused = PERMANENT <= error.code < PERMANENT + 100 and error.code not in OURS
         return Answer(Outcome.REFUSED if refused else Outcome.DEFERRED, text, f"smtp-{error.code}")
 
     async def close(self) -> None:

@@ -11,6 +11,7 @@ import email
 import email.policy
 import os
 import signal
+import socket
 import sys
 from collections import deque
 from dataclasses import dataclass
@@ -24,6 +25,11 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 KEPT = 1000
 LARGEST = 32 * 2**20
 HOST = "127.0.0.1"
+#: Of every mail that is shown: nothing in it runs, loads or is taken for another kind of content.
+HARMLESS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox allow-popups",
+    "X-Content-Type-Options": "nosniff",
+}
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -57,7 +63,10 @@ class Caught:
     """A mail."""
 
     number: int
-    recipients: tuple[str, ...]
+    recipients: str
+    subject: str
+    date: str
+    source: bytes
     message: EmailMessage
 
 
@@ -72,15 +81,21 @@ class Catcher:
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802  (aiosmtpd's name)
         """Keep a mail."""
         self.total += 1
-        message = email.message_from_bytes(cast(bytes, envelope.content), policy=email.policy.default)
-        self.mails.append(Caught(self.total, tuple(envelope.rcpt_tos), message))
+        source = cast(bytes, envelope.content)
+        message = email.message_from_bytes(source, policy=email.policy.default)
+        subject, date = header(message, "Subject"), header(message, "Date")
+        self.mails.append(Caught(self.total, printable(", ".join(envelope.rcpt_tos)), subject, date, source, message))
         return "250 OK"
+
+    def routes(self) -> list[web.RouteDef]:
+        """What the page consists of."""
+        return [web.get("/", self.index), web.get("/count", self.count), web.get("/mail/{number}", self.mail)]
 
     async def index(self, _request: web.Request) -> web.Response:
         """The page."""
         rows = [
-            f'<a href="mail/{one.number}" target="mail">{escape(str(one.message["Subject"]))}<small>{escape(", ".join(one.recipients))}'
-            f" · {escape(str(one.message['Date']))}</small></a>"
+            f'<a href="mail/{one.number}" target="mail">{escape(one.subject)}'
+            f"<small>{escape(one.recipients)} · {escape(one.date)}</small></a>"
             for one in reversed(self.mails)
         ]
         source = f'src="mail/{self.mails[-1].number}"' if self.mails else ""
@@ -98,12 +113,33 @@ class Catcher:
         if found is None:
             raise web.HTTPNotFound
         if "raw" in request.query:
-            return web.Response(text=found.message.as_string(), content_type="text/plain")
-        kind = "plain" if "text" in request.query else "html"
-        part = found.message.get_body((kind, "html", "plain"))
-        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox allow-popups"}
-        text = part.get_content() if part is not None else ""
-        return web.Response(text=text, content_type=part.get_content_type() if part is not None else "text/plain", headers=headers)
+            return web.Response(body=found.source, content_type="text/plain", charset="utf-8", headers=HARMLESS)
+        kind, text = readable(found.message, "plain" if "text" in request.query else "html")
+        return web.Response(text=text, content_type=kind, headers=HARMLESS)
+
+
+def header(message: EmailMessage, name: str) -> str:
+    """A header's text; a mail may have none, or one that cannot be read."""
+    try:
+        return printable(str(message[name] or f"no {name.lower()}"))
+    except Exception:  # noqa: BLE001  (the parser raises whatever comes of it; one such mail must not cost the page)
+        return f"no readable {name.lower()}"
+
+
+def readable(message: EmailMessage, wanted: str) -> tuple[str, str]:
+    """The content type and the text of what a mail has to read, best the kind that is wanted."""
+    try:
+        part = message.get_body((wanted, "html", "plain"))
+        if part is None:
+            return "text/plain", ""
+        return ("text/html" if part.get_content_type() == "text/html" else "text/plain"), printable(str(part.get_content()))
+    except Exception as error:  # noqa: BLE001  (as above)
+        return "text/plain", f"This mail cannot be read ({type(error).__name__}); add ?raw to the address for its source."
+
+
+def printable(text: str) -> str:
+    """A text that can be written as UTF-8: bytes that were none become question marks."""
+    return text.encode(errors="replace").decode()
 
 
 def port(name: str, default: int) -> int:
@@ -118,6 +154,18 @@ def port(name: str, default: int) -> int:
     return int(text)
 
 
+def listener(name: str, number: int) -> socket.socket:
+    """A socket that listens on a port.
+
+    Raises:
+        ValueError: it cannot be listened on.
+    """
+    try:
+        return socket.create_server((HOST, number))
+    except OSError as error:
+        raise ValueError(f"{name}: {HOST}:{number} cannot be listened on: {error.strerror}") from None
+
+
 async def main() -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
     catcher = Catcher()
@@ -126,18 +174,20 @@ async def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     app = web.Application()
-    app.add_routes([web.get("/", catcher.index), web.get("/count", catcher.count), web.get("/mail/{number}", catcher.mail)])
+    app.add_routes(catcher.routes())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     try:
         smtp_port, page_port = port("CATCHER_SMTP_PORT", 1025), port("CATCHER_PORT", 8025)
-        await web.TCPSite(runner, HOST, page_port).start()
-        server = await loop.create_server(
-            lambda: SMTP(catcher, data_size_limit=LARGEST, enable_SMTPUTF8=True, hostname="catcher.localhost", loop=loop), HOST, smtp_port
-        )
-    except (OSError, ValueError) as error:
+        page = listener("CATCHER_PORT", page_port)
+        mails = listener("CATCHER_SMTP_PORT", smtp_port)
+    except ValueError as error:
         print(f"catcher: {error}", file=sys.stderr)
         return 2
+    await web.SockSite(runner, page).start()
+    server = await loop.create_server(
+        lambda: SMTP(catcher, data_size_limit=LARGEST, enable_SMTPUTF8=True, hostname="catcher.localhost", loop=loop), sock=mails
+    )
     print(f"Mails to {HOST}:{smtp_port} are shown at http://{HOST}:{page_port}/", flush=True)
     await stopping.wait()
     server.close()

@@ -60,12 +60,14 @@ def _words(request: Request, username: str | None, public_url: str) -> dict[str,
         "description": _cut(data.get("description")),
         "fields": [(label, _said(data[field])) for field, label in _FIELDS if field in data],
         "at": request.timestamp[:16].replace("T", " ") + " UTC",
-        "url": f"{public_url}/?team={team}" if type(team) is int else f"{public_url}/",
+        "url": f"{public_url}/?team={team}" if type(team) is int and request.type not in _GONE else f"{public_url}/",
         "home": public_url,
         "type": request.type,
     }
 
 
+_GONE = ("team.deleted", "team.member_removed")
+"""After these the recipient's board has the team no more."""
 _FIELDS = (("due", "Due"), ("priority", "Priority"), ("completed", "Completed"))
 
 

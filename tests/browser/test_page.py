@@ -175,3 +175,27 @@ async def test_a_page_stays_usable_in_a_flood(worker: Worker, services: Services
         )
     }
     assert shown == {one["taskId"]: (one["title"], bool(one["completed"])) for one in state["tasks"]}
+
+
+async def test_an_address_with_a_team_begins_there(worker: Worker, boards: Boards, services: Services) -> None:
+    """Links in mails lead to a team, which may stand far to the right."""
+    owner = fresh()
+    teams = sorted(fresh() for _ in range(5))
+    for team_id in teams:
+        await services.make_team(team_id, owner)
+    for team_id in teams:
+        await team_with(worker, team_id, owner)
+    first, last = teams[0], teams[-1]
+    board = await boards.blank(size=PHONE)
+    await board.page.goto(f"{board.url}/?team={last}")
+    await board.page.locator("#user-id").fill(str(owner))
+    await board.page.locator("#user-id").press("Enter")
+    await board.live()
+    await expect(board.column(last)).to_have_attribute("aria-current", "true")
+    await expect(board.column(last)).to_be_in_viewport(ratio=0.9)
+    await expect(board.column(first)).not_to_be_in_viewport()
+    await expect(board.page.locator(".column[aria-current]")).to_have_count(1)
+
+    await board.page.goto(f"{board.url}/?user={owner}&team={fresh()}")
+    await board.live()
+    await expect(board.page.get_by_test_id("toast")).to_contain_text("You are not in team")

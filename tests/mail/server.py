@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -55,6 +56,12 @@ class MailServer:
     tries: Counter[str] = field(default_factory=Counter)
     connections: int = 0
     most_connections: int = 0
+    accepted: int = 0
+    """Connections since the start, ended ones included."""
+    tls: ssl.SSLContext | None = None
+    """For TLS from the first byte."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """More options of aiosmtpd."""
     _server: asyncio.Server | None = None
     _open: set[asyncio.Transport] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,7 +79,7 @@ class MailServer:
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._make, "127.0.0.1", self.port)
+        self._server = await loop.create_server(self._make, "127.0.0.1", self.port, ssl=self.tls)
 
     async def stop(self) -> None:
         """Nobody answers any more, and the open connections go."""
@@ -83,7 +90,8 @@ class MailServer:
             transport.abort()
 
     def _make(self) -> SMTP:
-        return _Faulty(self, enable_SMTPUTF8=True, loop=asyncio.get_running_loop(), hostname="mail.example.org")
+        options = {"enable_SMTPUTF8": True, "hostname": "mail.example.org"} | self.options
+        return _Faulty(self, loop=asyncio.get_running_loop(), **options)
 
     async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]) -> str:  # noqa: N802
         fault = self.fault(address, self.tries[address]) if self.fault else None
@@ -137,6 +145,7 @@ class _Faulty(SMTP):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         server = self._mail_server
         server.connections += 1
+        server.accepted += 1
         server.most_connections = max(server.most_connections, server.connections)
         server._open.add(cast(asyncio.Transport, transport))
         self._raw = transport

@@ -22,6 +22,7 @@ class App {
   userId = null;
   #store = null;
   #dismiss = null;
+  #wanted = null;
   #feed = new Feed();
   #view = new View(this.#feed);
   #status = new Status();
@@ -32,7 +33,7 @@ class App {
     this.picker = new Picker(this);
   }
 
-  /** Follows the page's address: `?user=N`. */
+  /** Follows the page's address: `?user=N`, and `&team=M` for a team to begin at, as links in mails have it. */
   follow() {
     const userId = parseId(new URLSearchParams(location.search).get("user") ?? "");
     if (userId === null) this.#leave();
@@ -135,6 +136,8 @@ class App {
     const store = new Store(userId, this.#observe());
     this.#store = store;
     this.#view.use(store);
+    this.#wanted = parseId(new URLSearchParams(location.search).get("team") ?? "");
+    this.#view.point(this.#wanted);
     this.#showUser();
     store.open();
   }
@@ -171,7 +174,10 @@ class App {
       gap: (key) => this.#note(`Some events of ${this.teamName(key)} are missing here. What is shown is as it is now.`),
       synced: (ok) => {
         setAttribute(byId("board"), "data-synced", String(ok));
-        if (ok) this.#showLive();
+        if (!ok) return;
+        this.#showLive();
+        if (this.#wanted !== null && !this.stream(this.#wanted)) this.toast(`You are not in team ${this.#wanted}, or it was deleted.`);
+        this.#wanted = null;
       },
       delayed: () => {
         if (byId("connection").dataset.state === "live") this.#showLive();

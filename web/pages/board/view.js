@@ -1,5 +1,5 @@
 import { Column } from "./column.js";
-import { batched, byId, h, icon, place } from "./dom.js";
+import { batched, byId, h, icon, place, setAttribute } from "./dom.js";
 
 /** Pause between two drawings while events flood in, in milliseconds: still a blink. */
 const FLOOD_MS = 80;
@@ -12,6 +12,7 @@ export class View {
   #store = null;
   #columns = new Map();
   #allColumns = false;
+  #pointed = null;
   #heads = new Set();
   #orders = new Set();
   #cards = new Map();
@@ -83,6 +84,12 @@ export class View {
     this.teamChanged(key);
   }
 
+  /** Marks a column and brings it into sight, as soon as it is there; null: none. */
+  point(key) {
+    this.#pointed = key;
+    this.request();
+  }
+
   /** Brings a column into sight. */
   reveal(key) {
     this.#columns.get(key)?.element.scrollIntoView({ block: "nearest", inline: "nearest" });
@@ -99,6 +106,11 @@ export class View {
     }
     for (const [key, events] of this.#flashes) {
       this.#with(key, (column) => events.forEach((event, id) => column.card(id)?.flash(event)));
+    }
+    if (this.#pointed !== null && this.#columns.has(this.#pointed)) {
+      setAttribute(this.#columns.get(this.#pointed).element, "aria-current", "true");
+      this.reveal(this.#pointed);
+      this.#pointed = null;
     }
     this.#allColumns = false;
     for (const noted of [this.#heads, this.#orders, this.#cards, this.#flashes]) noted.clear();
