@@ -125,12 +125,15 @@ async def test_of_two_workers_each_partition_is_told_by_one_and_a_silent_one_is_
         assert {worker["url"] for worker in cluster["workers"]} == {first.url, second.url}
         assert sorted(partition for worker in cluster["workers"] for partition in worker["partitions"]) == list(range(8))
         assert {name for worker in cluster["workers"] for name in worker} == {"url", "version", "partitions", "standbys"}
-        assert "unreachable" not in cluster
+        # Workers that earlier tests killed may be silent still.
+        before = set(cluster.get("unreachable", ()))
+        assert not before & {first.url, second.url}
 
         second.signal(signal.SIGSTOP)
         try:
             for name in ("lag", "connections", "cluster"):
-                assert (await api(first, name))["unreachable"] == [second.url]
+                named = set((await api(first, name))["unreachable"])
+                assert second.url in named <= before | {second.url}
         finally:
             second.signal(signal.SIGCONT)
 
