@@ -6,6 +6,7 @@ from aiohttp import web
 
 from app.domain.events import team_key
 from delivery.feed import Feed
+from web.identity import user_id_of
 from web.problems import Problem
 from web.views.base import View, answer, id_in_path
 
@@ -60,7 +61,7 @@ class Members(View):
         """Members sorted by id, behind the cursor."""
         feed = await visible_feed(self, request, team)
         cursor = request.query.get("cursor", "0")
-        if not cursor.isascii() or not cursor.isdigit():
+        if cursor != "0" and user_id_of(cursor) is None:
             raise Problem(
                 400, "cursor is none that this route gave", errors=[{"field": "cursor", "code": "out-of-range", "message": "no cursor"}]
             )
