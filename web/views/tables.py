@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import orjson
@@ -20,6 +21,8 @@ Answer = dict[str, Any]
 
 LIMIT = 100
 LIMIT_MAX = 1000
+
+_NUMBER = re.compile(r"[0-9]{1,15}")
 
 
 def known(name: str) -> str:
@@ -148,9 +151,10 @@ class Row(View):
 
 def _limit(request: web.Request) -> int:
     text = request.query.get("limit", str(LIMIT))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= LIMIT_MAX):
+    limit = int(text) if _NUMBER.fullmatch(text) else 0
+    if not 1 <= limit <= LIMIT_MAX:
         raise bad_query("limit", f"limit is not between 1 and {LIMIT_MAX}")
-    return int(text)
+    return limit
 
 
 def _after(request: web.Request) -> str:

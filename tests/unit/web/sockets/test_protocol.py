@@ -6,6 +6,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from app.domain.events import MAX_ID
 from tests.unit.web.sockets.document import COMMANDS, is_valid, schema_of
@@ -427,3 +428,58 @@ def test_a_command_sent_again_is_the_same(message: dict[str, Any]) -> None:
     found = receive(message, authenticated=authenticated)
     if isinstance(found, Command):
         assert receive(as_message(found), authenticated=authenticated) == found
+
+
+class Dialogue(RuleBasedStateMachine):
+    """A client that sends anything in any order, while the server authenticates it, or does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.protocol = Protocol(3, max_command_bytes=4096)
+        self.user: int | None = None
+
+    @rule(text=st.text(st.characters(exclude_categories=()), max_size=300) | st.binary(max_size=300))
+    def anything(self, text: str | bytes) -> None:
+        check(self.protocol.receive(text))
+
+    @rule(size=st.integers(4090, 4110), as_text=st.booleans())
+    def about_the_limit(self, size: int, as_text: bool) -> None:
+        data = b'{"id":1,"type":"ping","x":"' + b"x" * (size - 29) + b'"}'
+        found = self.protocol.receive(data.decode() if as_text else data)
+        assert len(data) == size
+        assert (isinstance(found, Close) and found.code == 1009) is (size > 4096)
+
+    @rule(message=messages())
+    def a_command(self, message: dict[str, Any]) -> None:
+        found = self.protocol.receive(orjson.dumps(message))
+        check(found)
+        if isinstance(found, Command):
+            assert isinstance(found, Auth) is (self.user is None), "auth before all others, and never again"
+            assert found.id == message["id"]
+        if isinstance(found, Subscribe | Unsubscribe) and found.teams is not ALL:
+            assert len(found.teams) <= 3
+        if isinstance(found, Refusal) and "id" in message and type(message["id"]) is str and len(message["id"]) <= 64:
+            assert found.id == message["id"], "the answer carries the id of its command"
+
+    @rule(user=IDS)
+    def a_token_is_good(self, user: int) -> None:
+        if self.user is None:
+            self.protocol.authenticated(user)
+            self.user = user
+        else:
+            with pytest.raises(ValueError, match="once"):
+                self.protocol.authenticated(user)
+
+    @invariant()
+    def the_user_is_the_first_one(self) -> None:
+        assert self.protocol.user_id == self.user
+
+    @invariant()
+    def it_answers_a_ping_as_it_must(self) -> None:
+        found = self.protocol.receive('{"id":"still there","type":"ping"}')
+        assert found == (
+            Ping("still there") if self.user is not None else Refusal("still there", ErrorCode.NOT_AUTHENTICATED, "auth comes first")
+        )
+
+
+TestDialogue = Dialogue.TestCase
