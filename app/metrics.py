@@ -34,7 +34,7 @@ DEAD_LETTERS = Counter("teamcast_dead_letters", "Records that were no valid even
 CLAMPED = Counter(
     "teamcast_clamped_timestamps", "Timestamps more than 5 minutes after their record's, replaced by it.", ["topic"], registry=REGISTRY
 )
-CONNECTIONS = Gauge("teamcast_connections", "Open sockets.", ["mode"], registry=REGISTRY)
+CONNECTIONS = Gauge("teamcast_connections", "Open sockets and event streams.", ["mode"], registry=REGISTRY)
 ONLINE_USERS = Gauge("teamcast_online_users", "Users with a connection to this worker.", registry=REGISTRY)
 PRESENCE_MESSAGES = Counter("teamcast_presence_messages", "Messages that told who is online.", registry=REGISTRY)
 TEAM_CONNECTIONS = Gauge(
@@ -96,7 +96,7 @@ for _topic in SOURCE_TOPICS:
     CLAMPED.labels(topic=_topic)
 for _topic, _code in product((*SOURCE_TOPICS, UNIFIED), Code):
     DEAD_LETTERS.labels(topic=_topic, code=_code.value)
-for _mode in ("plain", "rich"):
+for _mode in ("plain", "rich", "sse"):
     CONNECTIONS.labels(mode=_mode)
 for _reason in ("slow", "stalled", "no_pong", "administrator"):
     DROPPED_CLIENTS.labels(reason=_reason)

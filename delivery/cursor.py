@@ -88,6 +88,15 @@ class Cursor:
 
     # --- delivering
 
+    @property
+    def delivered(self) -> int | None:
+        """Offset up to which the listener has had everything that is theirs; ``None`` while a snapshot is under way."""
+        if self._parts or self._snapshot_after is not None:
+            return None
+        if self._backlog:
+            return self._backlog[0].offset - 1
+        return self.position if self.lagging else self.feed.head
+
     def write(self, entry: Entry) -> bool:
         """Deliver the next record; whether it brings a snapshot behind it."""
         self.position = max(self.position, entry.offset)  # what was read from the log is older than where the ring goes on

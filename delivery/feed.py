@@ -49,6 +49,8 @@ class Feed:
         self.cursors: dict[Cursor, None] = {}
         self.waiting = False
         """Whether the tasks are on their way here, and what comes meanwhile waits in the ring."""
+        self.behind = False
+        """Whether the ring may hold records that are not folded yet, and so are delivered to nobody."""
         self._ask = ask
         for entry in ring.after(key, seed.offset) or ():
             self.fold(entry)
@@ -93,7 +95,7 @@ class Feed:
         if self.view.tasks_known and not self.waiting:
             return True
         if not self.waiting:
-            self.waiting = True
+            self.waiting = self.behind = True
             self._ask(self)
         return False
 
@@ -119,6 +121,7 @@ class Feed:
             change = self.take(entry)
             if change is not None:
                 done.append((entry, change))
+        self.behind = self.waiting
         for cursor in list(self.cursors):
             cursor.catch_up()
         return done

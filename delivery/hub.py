@@ -10,6 +10,7 @@ from typing import Any
 from mode import Service
 
 from app.domain.events import team_key
+from app.domain.stream_ids import Places
 from app.errors import Unavailable
 from app.settings import Settings
 from delivery.attendance import Attendance
@@ -24,6 +25,7 @@ from delivery.log_reader import LogReader
 from delivery.membership import is_member
 from delivery.owners import Owners, Seeds
 from delivery.presence import Presence
+from delivery.progress import progress
 from delivery.subscriptions import Plan, Subscriptions
 from delivery.tail import Tail
 from delivery.view import Change
@@ -127,6 +129,31 @@ class Hub(Service):
             Unavailable: An owner stayed out of reach.
         """
         await self._joins.join_all(listener)
+
+    async def read_candidates(self, user_id: int) -> None:
+        """Wait until all teams that a user was in before now are known.
+
+        Raises:
+            Unavailable: The log is out of reach, or the tail is too far behind it.
+        """
+        await self._owners.read_candidates(user_id)
+
+    async def resume_all(self, listener: Listener, places: Places) -> None:
+        """Start every feed that a registered listener follows, each where these places say; with a gap where they do not.
+
+        Raises:
+            Unavailable: An owner or the log stayed out of reach.
+        """
+        keys = await self._joins.keys(listener)
+        await self._subscriptions.resume_all(listener, keys, places)
+
+    def progress(self, listener: Listener) -> Places:
+        """How far a listener has come."""
+        return progress(listener, self.tail.offsets())
+
+    def partitions(self, listener: Listener) -> set[int]:
+        """The partitions of everything that a listener follows now."""
+        return {cursor.feed.partition for cursor in listener.cursors.values()}
 
     async def plan(self, listener: Listener, key: str, since: str | None, *, snapshot: bool, presence: bool = False) -> Plan | None:
         """Prepare a subscription; ``None`` when the user is no member.

@@ -47,14 +47,14 @@ class Joins:
         for listener in self._listeners.of(user_id):
             listener.heard.add(team_id)
             if listener.follows(team_id) and monotonic() - listener.since < JOIN_SECONDS:
-                self._spawn(self._join(listener, key, listener.noted[self._owners.partition(key)], late=True))
+                self._spawn(self._begin_join(listener, key, listener.noted[self._owners.partition(key)], late=True))
 
     def on_unfed(self, entry: Entry) -> None:
         """Take the next record of a key that has no feed here: it may be what makes a listener a member."""
         user_id = self._maybe_joins(entry)
         for listener in self._listeners.of(user_id) if user_id else ():
             if listener.follows(int(entry.key.partition(":")[2])) or listener.sink.takes_snapshots:
-                self._spawn(self._join(listener, entry.key, entry.offset - 1, live=True))
+                self._spawn(self._begin_join(listener, entry.key, entry.offset - 1, live=True))
 
     def _maybe_joins(self, entry: Entry) -> int | None:
         kind = type_of(entry.value)
@@ -79,21 +79,35 @@ class Joins:
         Raises:
             Unavailable: An owner stayed out of reach.
         """
-        keys = [team_key(team_id) for team_id in await self._owners.candidates(listener.user_id) if listener.follows(team_id)]
-        if listener.everything:
-            keys.append(user_key(listener.user_id))
+        keys = await self.keys(listener)
         async with asyncio.TaskGroup() as group:
             for key in keys:
-                group.create_task(self._join(listener, key, listener.noted[self._owners.partition(key)]))
+                group.create_task(self._begin_join(listener, key, listener.noted[self._owners.partition(key)]))
 
-    async def _join(self, listener: Listener, key: str, after: int, *, live: bool = False, late: bool = False) -> None:
+    async def keys(self, listener: Listener) -> list[str]:
+        """What a listener may follow now: its user's teams, as far as it wants them, and their own stream.
+
+        Raises:
+            Unavailable: Their owner stayed out of reach.
+        """
+        keys = [team_key(team_id) for team_id in await self._owners.candidates(listener.user_id) if listener.follows(team_id)]
+        return [*keys, user_key(listener.user_id)] if listener.everything else keys
+
+    def _begin_join(self, listener: Listener, key: str, after: int, *, live: bool = False, late: bool = False) -> Coroutine[Any, Any, None]:
+        # Known from now on, and not only once it runs: what is delivered meanwhile must not count as all that there was.
+        coming = (key, after)
+        listener.coming.append(coming)
+        return self._join(listener, coming, live=live, late=late)
+
+    async def _join(self, listener: Listener, coming: tuple[str, int], *, live: bool, late: bool) -> None:
+        key, after = coming
         try:
             async with self._feeds.slots:
                 feed = await self._feeds.whole(key)
+            listener.coming.remove(coming)
+            self._place(listener, feed, after, live=live, late=late)
         except Unavailable:
             listener.sink.unavailable()
-            return
-        self._place(listener, feed, after, live=live, late=late)
 
     def _place(self, listener: Listener, feed: Feed, after: int, *, live: bool, late: bool) -> None:
         """Begin at an offset, or as far behind it as membership can be proven. No await: the view stays as it is.
@@ -149,6 +163,7 @@ class Joins:
             listener.sink.unavailable()
             return
         for cursor in cursors:
+            listener.coming.append((cursor.feed.key, None))
             self._spawn(self._restart(listener, cursor))
 
     async def _restart(self, listener: Listener, before: Cursor) -> None:
@@ -158,6 +173,7 @@ class Joins:
         except Unavailable:
             listener.sink.unavailable()
             return
+        listener.coming.remove((key, None))
         if listener.closed or key in listener.cursors:
             return
         if not is_member(listener.user_id, feed.view):

@@ -50,7 +50,20 @@ class Sink(Protocol):
 class Listener:
     """One connection: whose it is, what it follows, and its place in each feed."""
 
-    __slots__ = ("closed", "cursors", "everything", "heard", "noted", "presence", "since", "sink", "snapshots", "user_id", "wanted")
+    __slots__ = (
+        "closed",
+        "coming",
+        "cursors",
+        "everything",
+        "heard",
+        "noted",
+        "presence",
+        "since",
+        "sink",
+        "snapshots",
+        "user_id",
+        "wanted",
+    )
 
     def __init__(self, user_id: int, sink: Sink, *, everything: bool = False, wanted: frozenset[int] = frozenset()) -> None:
         self.user_id = user_id
@@ -70,6 +83,8 @@ class Listener:
         """When those were noted, on the monotonic clock."""
         self.heard: set[int] = set()
         """Teams that were said to be theirs since then; for those who ask for all of them, and would miss what comes meanwhile."""
+        self.coming: list[tuple[str, int | None]] = []
+        """Keys of feeds that it is about to begin in, and the offset behind which; ``None``: with a snapshot."""
         self.closed = False
 
     def follows(self, team_id: int) -> bool:

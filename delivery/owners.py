@@ -79,6 +79,20 @@ class Owners:
             await asyncio.sleep(RETRY_SECONDS)  # the fold is further behind than the ring reaches
         raise Unavailable(f"the owner of {key} is out of reach") from why
 
+    async def read_candidates(self, user_id: int) -> None:
+        """Wait until every team that a user was in before now is among their `candidates`.
+
+        Word of a membership is in the user's partition before the event is in the team's, but the tail may have read
+        the event first.
+
+        Raises:
+            Unavailable: The log is out of reach, or the tail is too far behind it.
+        """
+        partition = self.partition(user_key(user_id))
+        end = await self.tail.end(partition)
+        if not await self.tail.wait_for(partition, end - 1, JOIN_SECONDS):
+            raise Unavailable("this worker is behind the log")
+
     async def candidates(self, user_id: int) -> list[int]:
         """Teams in which a user may be a member.
 

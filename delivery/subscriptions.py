@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app import metrics
+from app.domain import positions
+from app.domain.stream_ids import Places
 from delivery.cursor import Cursor
 from delivery.feed import Feed
 from delivery.feeds import Feeds
@@ -64,6 +68,24 @@ class Subscriptions:
                 resumed = await resume(self._owners.tail, self._reader, feed, since, self._read_max)
                 metrics.RESUMES.labels(source=resumed.source).inc()
             return Plan(feed, resumed, snapshot, presence)
+
+    async def resume_all(self, listener: Listener, keys: Iterable[str], places: Places) -> None:
+        """Begin in each of these feeds where a listener was, or with a gap where that is not known.
+
+        Raises:
+            Unavailable: An owner or the log stayed out of reach.
+        """
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self.plan(listener, key, self._since(key, places), snapshot=False)) for key in keys]
+        for task in tasks:
+            plan = task.result()
+            if plan is not None:
+                self.begin(listener, plan)
+
+    def _since(self, key: str, places: Places) -> str:
+        """The position of a place between a key's records; "", which is none, where the place is not known."""
+        place = places.of(key, self._owners.partition(key))
+        return "" if place is None else positions.position(self._owners.tail.log_id, key, place, ())
 
     def begin(self, listener: Listener, plan: Plan) -> bool:
         """Begin a planned subscription; whether the user is a member still. No await: what is checked here holds."""

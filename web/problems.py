@@ -42,6 +42,11 @@ def unavailable(detail: str) -> Problem:
     return Problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
+def bad_query(field: str, message: str) -> Problem:
+    """400 for a member of the query."""
+    return Problem(400, message, errors=[{"field": field, "code": "out-of-range", "message": message}])
+
+
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn every error of a handler, or of the router, into a problem."""

@@ -58,6 +58,7 @@ class Server(faust_web.Web):
             view.view_name, view.view_path = f"{view.__module__}:{view.__name__}", view.path
             self.add_view(view)
         self.web_app.router.add_get("/ws", sockets.handle)
+        self.web_app.router.add_get("/events", sockets.stream)
         add_pages(self.web_app)
         add_headers(self.web_app)
         add_cors(self.web_app, cast(HasSettings, self.app).settings)

@@ -1,4 +1,4 @@
-"""The handshake of GET /ws: who may open a socket, and which."""
+"""The handshakes of GET /ws and GET /events: who may open a socket or a stream, and which."""
 
 from __future__ import annotations
 
@@ -14,50 +14,99 @@ from app import metrics
 from app.auth import BadToken, KeysUnavailable
 from app.errors import Unavailable
 from web.context import Context
-from web.identity import Caller, authenticate_socket, caller_of_token, refuse_foreign_host, refuse_foreign_origin, user_id_of
+from web.identity import (
+    Caller,
+    authenticate_socket,
+    caller_of_stream,
+    caller_of_token,
+    refuse_foreign_host,
+    refuse_foreign_origin,
+    unauthorized,
+    user_id_of,
+)
 from web.limits import Places, Seat, client_address, command_bucket, trusted_networks, user_full
-from web.problems import Problem, unavailable
-from web.sockets import messages
+from web.problems import Problem, bad_query, unavailable
+from web.sockets import messages, stream
 from web.sockets.close_codes import REASONS, CloseCode
 from web.sockets.connection import Connection
 from web.sockets.delay import Delay
 from web.sockets.plain import PlainConnection
 from web.sockets.protocol import MAX_COMMAND_BYTES, Protocol
 from web.sockets.rich import Limits, RichConnection, Token, TokenRefused
+from web.sockets.stream import EventStream
 
 LOOK_SECONDS = 1.0
-"""How often it is looked whether this worker is behind the log."""
+"""How often it is looked whether this worker is behind the log, and whether the clients of streams are still there."""
 MIN_PAUSE_SECONDS = 0.01
 """A timer a socket would cost more than the good-bye itself."""
 
 
 class Sockets(Service):
-    """Every open socket of this worker."""
+    """Every open socket and event stream of this worker."""
 
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._context = context
         self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
+        self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
         self._delay = Delay()
         self._places = Places(context.settings, monotonic())
         self._trusted = trusted_networks(context.settings.trusted_proxies)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """GET /ws."""
-        context = self._context
-        settings = context.settings
-        refuse_foreign_host(request, settings)
-        refuse_foreign_origin(request, settings)
+        self._check_place_of_caller(request)
         if request.headers.get("Upgrade", "").lower() != "websocket":
             raise Problem(426, "this is a WebSocket endpoint", headers={"Upgrade": "websocket", "Connection": "Upgrade"})
-        if context.draining.is_set() or not context.tail.caught_up or settings.role == "pipeline":
-            raise unavailable("this worker takes no sockets now")
-        address = client_address(request.remote, request.headers.getall("X-Forwarded-For", []), self._trusted)
-        seat = self._places.enter(address, monotonic())
+        seat = self._enter(request)
         try:
             return await self._admit(request, seat)
         finally:
             seat.leave()
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """GET /events."""
+        self._check_place_of_caller(request)
+        seat = self._enter(request)
+        try:
+            return await self._admit_stream(request, seat)
+        finally:
+            seat.leave()
+
+    def _check_place_of_caller(self, request: web.Request) -> None:
+        refuse_foreign_host(request, self._context.settings)
+        refuse_foreign_origin(request, self._context.settings)
+
+    def _enter(self, request: web.Request) -> Seat:
+        context = self._context
+        if context.draining.is_set() or not context.tail.caught_up or context.settings.role == "pipeline":
+            raise unavailable("this worker takes no connections now")
+        address = client_address(request.remote, request.headers.getall("X-Forwarded-For", []), self._trusted)
+        return self._places.enter(address, monotonic())
+
+    async def _admit_stream(self, request: web.Request, seat: Seat) -> web.StreamResponse:
+        context = self._context
+        caller = await caller_of_stream(request, context.settings, context.authenticator)
+        if caller.user_id is None:
+            raise unauthorized("the token names no user")
+        teams = [user_id_of(text) for text in request.query.getall("teamId", [])]
+        if None in teams:
+            raise bad_query("teamId", "teamId is an integer from 1 to 2^53-1")
+        if not seat.take_user(caller.user_id):
+            raise user_full()
+        if request.method == "HEAD":
+            return web.StreamResponse(headers=stream.HEADERS)
+        wanted = frozenset(team for team in teams if team) or None
+        last_ids = [text for text in request.headers.getall("Last-Event-ID", []) if text]
+        last_id = ",".join(last_ids) if last_ids else None  # several are no id, and lead to a gap
+        opened = EventStream(context.hub, caller.user_id, wanted, caller.close_at, last_id)
+        self._streams.add(opened)
+        metrics.CONNECTIONS.labels(mode="sse").inc()
+        try:
+            return await opened.serve(request)
+        finally:
+            metrics.CONNECTIONS.labels(mode="sse").dec()
+            self._streams.discard(opened)
 
     async def _admit(self, request: web.Request, seat: Seat) -> web.StreamResponse:
         context = self._context
@@ -110,8 +159,8 @@ class Sockets(Service):
             self._open.discard(connection)
 
     async def drain(self, seconds: float) -> None:
-        """Close every socket with 1001, spread over ``seconds`` so that they do not all come back at once elsewhere."""
-        connections = list(self._open)
+        """Close sockets with 1001 and end streams, spread over ``seconds`` so that they do not all come back at once elsewhere."""
+        connections: list[Connection | EventStream] = [*self._open, *self._streams]
         random.shuffle(connections)
         pause = seconds / max(1, len(connections) - 1)
         due = 0.0
@@ -123,11 +172,13 @@ class Sockets(Service):
             connection.close(CloseCode.GOING_AWAY)
 
     @Service.task
-    async def _tell_delays(self) -> None:
-        """Tell rich clients when this worker falls behind the log, and when it has caught up."""
+    async def _look(self) -> None:
+        """Tell rich clients when this worker falls behind the log, and when it has caught up; end streams that nobody reads."""
         while not self.should_stop:
             await self.sleep(LOOK_SECONDS)
             self.tell_delay(monotonic())
+            for opened in list(self._streams):
+                opened.look()
 
     def tell_delay(self, now: float) -> None:
         """Tell those who are connected how far behind the log this worker is, if they do not know."""

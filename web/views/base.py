@@ -93,8 +93,3 @@ def id_in_path(text: str) -> int:
     if found is None:
         raise Problem(404, "there is nothing here")
     return found
-
-
-def bad_query(field: str, message: str) -> Problem:
-    """400 for a member of the query."""
-    return Problem(400, message, errors=[{"field": field, "code": "out-of-range", "message": message}])

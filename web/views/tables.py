@@ -14,8 +14,8 @@ from app.errors import Unavailable
 from tables import inspect
 from tables.inspect import TABLES
 from web.openapi.schemas import CURSOR
-from web.problems import Problem, unavailable
-from web.views.base import View, answer, bad_query
+from web.problems import Problem, bad_query, unavailable
+from web.views.base import View, answer
 
 Answer = dict[str, Any]
 
