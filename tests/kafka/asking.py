@@ -28,7 +28,12 @@ async def ask(worker: Worker, method: str, path: str, **arguments: Any) -> Answe
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as session,
         session.request(method, worker.url + path, **arguments) as answer,
     ):
-        body = await answer.json(content_type=None) if "json" in answer.content_type else await answer.text()
+        if answer.content_type == "text/event-stream":
+            body = ""  # it never ends
+        elif "json" in answer.content_type and method != "HEAD":
+            body = await answer.json(content_type=None)
+        else:
+            body = await answer.text()
         return Answer(answer.status, {name.lower(): value for name, value in answer.headers.items()}, body)
 
 

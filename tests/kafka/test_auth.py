@@ -16,6 +16,7 @@ from app.kafka.embedded_broker import EmbeddedKafka
 from tests.kafka.asking import ask, assert_problem
 from tests.kafka.ids import fresh
 from tests.kafka.services import Services, task
+from tests.kafka.streams import StreamClient
 from tests.kafka.waiting import eventually
 from tests.processes import Worker
 from tests.tokens import SECRET, KeyServer, claims, hs256, jwk, key_server, signed
@@ -91,6 +92,7 @@ async def world(broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory)
 EVERYONE = ("nobody", "bad", "expired", "forged", "stranger", "keyed", "member", "producer", "scoped", "admin", "prometheus", "peer")
 ANYONE = dict.fromkeys(EVERYONE, 200)
 UNKNOWN = dict.fromkeys(("nobody", "bad", "expired", "forged", "prometheus", "peer"), 401)
+USERS = UNKNOWN | {"admin": 401} | dict.fromkeys(("stranger", "keyed", "member", "producer", "scoped"), 200)
 MEMBERS = UNKNOWN | {"stranger": 404, "producer": 404} | dict.fromkeys(("keyed", "member", "scoped", "admin"), 200)
 ADMINS = UNKNOWN | dict.fromkeys(("stranger", "keyed", "member", "producer"), 403) | {"scoped": 200, "admin": 200}
 PRODUCERS = UNKNOWN | dict.fromkeys(("stranger", "keyed", "member"), 403) | dict.fromkeys(("producer", "scoped", "admin"), 202)
@@ -124,6 +126,7 @@ ROUTES: list[tuple[str, str, str, dict[str, int]]] = [
     ("GET", "/internal/connections", "/internal/connections", PEERS),
     ("GET", "/internal/cluster", "/internal/cluster", PEERS),
     ("GET", "/internal/tables/{name}", "/internal/tables/tasks?prefix=&after=&limit=1", PEERS),
+    ("GET", "/events", "/events?teamId={world.team}", USERS),
     ("DELETE", "/internal/connections/{user}", "/internal/connections/{other}", PEERS),
 ]
 
@@ -235,6 +238,33 @@ async def test_a_handshake_that_does_not_come_to_an_end_is_closed(world: World, 
     async with asyncio.timeout(10):
         assert await reader.read() == b""
     writer.close()
+
+
+# --- event streams
+
+
+async def test_a_stream_takes_a_token_from_the_query_and_ends_with_it(world: World) -> None:
+    ends = int(time()) - 12
+    async with StreamClient(world.worker.url, f"userId=1&token={token(world.member, exp=ends)}") as client:
+        assert client.answer.status == 200
+        async with asyncio.timeout(20):
+            await client.ended.wait()
+        assert client.comments == [": token expired"]
+    assert ends <= time() <= ends + 30
+
+
+async def test_a_page_of_an_allowed_origin_reads_a_stream_and_why_there_is_none(world: World) -> None:
+    async with StreamClient(world.worker.url, f"token={token(world.member)}", headers={"Origin": ALLOWED}) as client:
+        assert (client.answer.status, client.answer.headers["Access-Control-Allow-Origin"]) == (200, ALLOWED)
+        created = task("task.created", world.team, fresh(), world.member)
+        await client.until(lambda seen: seen.ids)
+        sent = await ask(world.worker, "POST", "/api/events/task.created", headers=world.headers("producer"), json=created)
+        await client.until(lambda seen: seen.event_ids == [sent.body["eventId"]])
+    answer = await ask(world.worker, "GET", "/events", headers={"Origin": ALLOWED})
+    assert_problem(answer, 401)
+    assert answer.headers["access-control-allow-origin"] == ALLOWED
+    foreign = await ask(world.worker, "GET", f"/events?token={token(world.member)}", headers={"Origin": "https://evil.example"})
+    assert_problem(foreign, 403)
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", ALLOWED + ".evil.example"])

@@ -146,6 +146,8 @@ class EventStream:
         transport = request.transport
         if transport is None or transport.is_closing():
             return
+        # A transport that is closed sends first what it holds, and a client that never reads would have it hold that for ever.
+        asyncio.get_running_loop().call_later(2 * END_SECONDS, transport.abort)
         try:
             async with asyncio.timeout(END_SECONDS):
                 if self._code is not None:

@@ -7,8 +7,8 @@ from aiohttp import web
 from app.domain.events import team_key
 from delivery.feed import Feed
 from web.identity import user_id_of
-from web.problems import Problem
-from web.views.base import View, answer, bad_query, id_in_path
+from web.problems import Problem, bad_query
+from web.views.base import View, answer, id_in_path
 
 MEMBERS_MAX = 5000
 """A team with more members has them told apart from its snapshot."""
