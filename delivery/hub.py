@@ -71,6 +71,8 @@ class Hub(Service):
         change = feed.take(entry)
         if change is not None:
             self._on_change(feed, entry, change)
+        elif feed.waiting:
+            self._joins.on_held(entry)
 
     def _on_change(self, feed: Feed, entry: Entry, change: Change) -> None:
         team_id = feed.view.team_id

@@ -56,6 +56,13 @@ class Joins:
             if listener.follows(int(entry.key.partition(":")[2])) or listener.sink.takes_snapshots:
                 self._spawn(self._begin_join(listener, entry.key, entry.offset - 1, live=True))
 
+    def on_held(self, entry: Entry) -> None:
+        """Take a record that waits, with others, for its feed's tasks: whom it makes a member has not begun there yet."""
+        user_id = self._maybe_joins(entry)
+        for listener in self._listeners.of(user_id) if user_id else ():
+            if listener.follows(int(entry.key.partition(":")[2])):
+                self._spawn(self._begin_join(listener, entry.key, entry.offset - 1, live=True))
+
     def _maybe_joins(self, entry: Entry) -> int | None:
         kind = type_of(entry.value)
         if kind not in ("team.member_added", "team.created") or not self._listeners:

@@ -6,14 +6,15 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 
 from app.domain.events import team_key, user_key
 
 MAX_CHARACTERS = 1024
 """Longest id; what does not fit is told more coarsely."""
-_MAX_BYTES = MAX_CHARACTERS * 3 // 4
 _CHECK_BYTES = 8
+_ROOM = MAX_CHARACTERS * 3 // 4 - _CHECK_BYTES
 _MAX_NUMBER = 2**62
 """Beyond every offset and id; what is larger was never written here."""
 _FORM = re.compile(r"[A-Za-z0-9_-]{1,1024}", re.ASCII)
@@ -63,11 +64,11 @@ def encode(scope: Scope, places: Places, used: Collection[int]) -> str:
         places: How far the client has come.
         used: The partitions of everything that it follows now.
     """
-    for floors in (places.floors, {number: offset for number, offset in places.floors.items() if number in used}):
-        body = _pack(Places(floors, places.exceptions))
-        if len(body) + _CHECK_BYTES <= _MAX_BYTES:
-            break
-    else:
+    body = _pack(places)
+    if len(body) > _ROOM:
+        in_use = {number: offset for number, offset in places.floors.items() if number in used}
+        body = _pack(Places(in_use, places.exceptions))
+    if len(body) > _ROOM:
         body = _pack(Places())
     return urlsafe_b64encode(scope.check(body) + body).rstrip(b"=").decode()
 
@@ -87,17 +88,24 @@ def decode(scope: Scope, text: str) -> Places | None:
 
 
 def _pack(places: Places) -> bytes:
-    packed = bytearray()
-    _put(packed, len(places.floors))
-    before = -1
-    for partition in sorted(places.floors):
-        _put(packed, partition - before - 1)
-        _put(packed, places.floors[partition] + 1)
-        before = partition
+    packed = bytearray(_pack_floors(tuple(places.floors.items())))
     for key, place in places.exceptions.items():
         kind, _, number = key.partition(":")
         _put(packed, int(number) if kind == "team" else 0)  # no team has the id 0: it stands for the user's own stream
         _put(packed, 0 if place is None else place + 2)
+    return bytes(packed)
+
+
+@lru_cache(maxsize=64)
+def _pack_floors(floors: tuple[tuple[int, int], ...]) -> bytes:
+    """The partitions' part of an id: the same for all who are at the log's end, so an event to many packs it once."""
+    packed = bytearray()
+    _put(packed, len(floors))
+    before = -1
+    for partition, offset in sorted(floors):
+        _put(packed, partition - before - 1)
+        _put(packed, offset + 1)
+        before = partition
     return bytes(packed)
 
 

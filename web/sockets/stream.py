@@ -139,7 +139,8 @@ class EventStream:
                 async with asyncio.timeout(min(left, HEARTBEAT_SECONDS)):
                     await self._over.wait()
             except TimeoutError:
-                self.sink.beat()
+                if left >= HEARTBEAT_SECONDS:
+                    self.sink.beat()
 
     async def _end(self, request: web.Request, response: web.StreamResponse) -> None:
         """Write why, and the end, so that a proxy sees a whole answer."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.domain.stream_ids import Places
 from delivery.entry import Entry
 from delivery.listener import Listener
-from tests.unit.delivery.fakes import FakeSink, listener_of, record, turns
+from tests.unit.delivery.fakes import FakeSink, listener_of, record, turns, until
 from tests.unit.delivery.test_hub import ADDED, BEGINNING, ME, REMOVED, World, task
 from tests.unit.delivery.test_hub import world as world  # noqa: PLC0414  (a fixture)
 
@@ -139,6 +139,25 @@ async def test_what_waits_for_the_tasks_of_a_view_is_still_to_come(world: World)
     assert sink.offsets("team:1") == [3, 4]
     # The first of the two was written while the second still waited.
     assert [places.of("team:1", 0) for places in sink.places] == [3, 4]
+
+
+async def test_who_is_added_while_a_view_waits_for_its_tasks_is_still_to_come(world: World) -> None:
+    world.read(*BEGINNING, task(10))
+    other = stream_of(world)
+    await world.hub.join_all(other.listener)
+    sink = stream_of(world, 3)
+    await world.hub.join_all(sink.listener)
+    feed = world.hub.feeds.get("team:1")
+    assert feed is not None
+    feed.view.forget_tasks()
+    world.owner.held = []
+    world.read(task(11), ADDED, task(21))
+    await turns()
+    assert world.hub.progress(sink.listener).of("team:1", 0) == 3
+    world.owner.release()
+    await until(lambda: not sink.listener.coming)
+    assert sink.told == ["joined 1", "event team:1@4", "event team:1@5"]
+    assert world.hub.progress(sink.listener).of("team:1", 0) == 5
 
 
 async def test_who_was_removed_meanwhile_gets_nothing_of_the_team(world: World) -> None:

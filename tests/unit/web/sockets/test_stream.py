@@ -27,7 +27,8 @@ Open = Callable[..., Any]
 
 
 @given(
-    st.recursive(st.text(max_size=9) | st.integers(0, 9), lambda inner: st.dictionaries(st.text(), inner) | st.lists(inner)), st.booleans()
+    st.recursive(st.text(max_size=9) | st.integers(0, 9), lambda inner: st.dictionaries(st.text(), inner) | st.lists(inner), max_leaves=5),
+    st.booleans(),
 )
 def test_a_block_is_one_line_of_data_whatever_the_json_looks_like(value: Any, indented: bool) -> None:
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2 if indented else 0).replace(b"\n", b"\r\n")
