@@ -3,8 +3,8 @@
 python -m bench.stalled_readers --good 1000 --stalled 500 [--rounds 3] [--seconds 10] [--json FILE]
 
 Both kinds listen to the same team. A stalled client has a small receive buffer, opens its socket, and never reads again. Times are from the
-producer's call to the frame in a good client, all in this process; memory is the worker's resident set. Nothing is judged: machines differ. What is
-sent to a stalled client fills the kernel's buffers first (up to some MiB on loopback): give more seconds or a higher rate to go beyond.
+producer's call to the frame in a good client, all in this process; memory is the worker's resident set. Nothing is judged: machines differ.
+What is sent to a stalled client fills the kernel's buffers first (some MiB on loopback): more seconds or a higher rate go beyond.
 """
 
 from __future__ import annotations
