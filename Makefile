@@ -1,6 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := $(wildcard app agents web tables delivery notifications tests scripts)
+SOURCES := $(wildcard app agents web tables delivery notifications tests scripts bench)
 # For `make kafka`: one of Kafka's own tools, for example make kafka CMD="kafka-topics --list".
 CMD ?= kafka-topics --list
 # For `make chaos`.
@@ -8,7 +8,7 @@ ROUNDS ?= 20
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run worker simulate topics kafka check format lock browser prometheus test chaos conformance clean
+.PHONY: help setup run worker simulate topics kafka check format lock browser prometheus test chaos conformance bench-stalled clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -63,6 +63,9 @@ chaos: setup    ## fault rounds, and what they did to every client: make chaos R
 
 conformance: setup ## the Autobahn cases against the socket: docs/conformance.md
 	@exec $(BIN)/python -m tests.conformance.runner
+
+bench-stalled: setup # what clients that never read cost the others
+	@exec $(BIN)/python -m bench.stalled_readers
 
 clean:          ## remove the virtual environment and all data
 	@if [ -e data/kafka/broker.json ]; then echo "The embedded broker seems to be running: stop make run first (or remove data/kafka/broker.json)." >&2; exit 1; fi

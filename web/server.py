@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from time import monotonic
 from typing import Any, ClassVar, Protocol, cast
 
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web import Application
+from aiohttp.web import Application, RequestHandler
 from faust.web.drivers import aiohttp as faust_web
+from mode import Service
 
 from app.domain.decode import MAX_VALUE_BYTES
 from app.errors import StartRefused
@@ -19,6 +21,7 @@ from web.headers import add_headers
 from web.pages import add_pages
 from web.problems import problems
 from web.sockets.handshake import Sockets
+from web.sweep import SWEEP_SECONDS, Sweep
 from web.views import ALL
 
 
@@ -39,6 +42,7 @@ class Server(faust_web.Web):
     def __init__(self, app: Any, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
         self._runner = Runner(self.web_app, cast(HasSettings, app).settings.handshake_timeout)
+        self._sweep = Sweep(self._connections)
         for name in ("aiohttp.server", "aiohttp.websocket"):
             logging.getLogger(name).addFilter(without_client_words)
 
@@ -52,6 +56,15 @@ class Server(faust_web.Web):
                 StartRefused(f"PORT: {conf.web_bind}:{conf.web_port} cannot be listened on: {error.strerror}. Choose another: PORT=8087")
             )
 
+    def _connections(self) -> list[RequestHandler]:
+        return self._runner.server.connections if self._runner.server is not None else []
+
+    @Service.task
+    async def _cut_stalled(self) -> None:
+        while not self.should_stop:
+            await self.sleep(SWEEP_SECONDS)
+            self._sweep.step(monotonic())
+
     def add_routes(self, sockets: Sockets) -> None:
         """Add every view, the socket and the pages."""
         for view in ALL:
@@ -60,6 +73,7 @@ class Server(faust_web.Web):
         self.web_app.router.add_get("/ws", sockets.handle)
         self.web_app.router.add_get("/events", sockets.stream)
         add_pages(self.web_app)
+        self._sweep.add_to(self.web_app)
         add_headers(self.web_app)
         add_cors(self.web_app, cast(HasSettings, self.app).settings)
         self.web_app.on_cleanup.append(self._let_go)
