@@ -10,7 +10,7 @@ from aiohttp import web
 
 from web.problems import Handler
 
-SWEEP_SECONDS = 2.0
+SWEEP_SECONDS = 5.0
 STALL_SECONDS = 30.0
 """An answer of which nothing is taken for so long is not wanted."""
 STREAMS = ("/ws", "/events")

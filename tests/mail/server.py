@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email
 import email.policy
 import ssl
@@ -87,7 +88,8 @@ class MailServer:
             self._server.close()
             self._server = None
         for transport in list(self._open):
-            transport.abort()
+            with contextlib.suppress(AttributeError):  # TLS that has ended: Python before 3.11.5 fails there
+                transport.abort()
 
     def _make(self) -> SMTP:
         options = {"enable_SMTPUTF8": True, "hostname": "mail.example.org"} | self.options
