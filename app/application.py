@@ -25,6 +25,8 @@ COMMIT_SECONDS = 0.5
 """What a killed worker did since its last commit is done again by the next owner."""
 MAX_POLL_RECORDS = 4000
 MAX_REQUEST_BYTES = topics.CHANGELOG_MAX
+MAX_BATCH_BYTES = 512 * 1024
+"""Of records of one partition in one request; a flood then takes few round trips. Every topic takes so much at a time."""
 STREAM_BUFFER = 64
 """Batches that wait for an agent; each is up to 500 records."""
 
@@ -60,6 +62,7 @@ def faust_options(settings: Settings, group: str) -> dict[str, Any]:
         "broker_commit_interval": COMMIT_SECONDS,
         "broker_max_poll_records": MAX_POLL_RECORDS,
         "producer_max_request_size": MAX_REQUEST_BYTES,
+        "producer_max_batch_size": MAX_BATCH_BYTES,
         "agent_supervisor": CrashingSupervisor,
         "stream_buffer_maxsize": STREAM_BUFFER,
         "store": "rocksdb://",

@@ -122,7 +122,7 @@ class Changelog:
         for _ in range(REWRITES):
             sent = await self._sender.send([Outgoing(self._topic, key, value, partition=partition) for key, value in unsent.items()])
             begin, last = sent[0].offset, sent[-1].offset
-            if any(one.offset < 0 for one in sent):
+            if not sent.placed:
                 last = -1
             if begin == applied + 1 and last - begin + 1 == len(sent):
                 return Appended(rows, last, alone)

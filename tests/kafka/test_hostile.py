@@ -279,7 +279,8 @@ FRAMES: dict[str, tuple[list[bytes], int]] = {
     "one byte too many": ([frame(TEXT, COMMAND % (b"x" * (2**16 + 1 - len(COMMAND) + 2)))], 1009),
     "a frame that claims 2^62 bytes": ([frame(TEXT, b"{", size=2**62)], 1009),
     "a frame that claims 2^64-1 bytes": ([frame(TEXT, b"{", size=2**64 - 1)], 1009),
-    "fragments that never end": ([frame(TEXT, b"x" * 4000, first=0), *[frame(0, b"x" * 4000, first=0)] * 40], 1009),
+    # No more of them than the limit takes: what is written to a socket that the server has closed resets it, and the code is lost.
+    "fragments that never end": ([frame(TEXT, b"x" * 4000, first=0), *[frame(0, b"x" * 4000, first=0)] * 16], 1009),
     "no UTF-8": ([frame(TEXT, COMMAND % b"\xff")], 1007),
     "no UTF-8, over two frames": ([frame(TEXT, b"\xc3", first=0), frame(0, b"(")], 1007),
     "a lone surrogate": ([frame(TEXT, b"\xed\xa0\x80")], 1007),

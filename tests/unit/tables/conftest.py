@@ -16,7 +16,7 @@ from faust.types import TP
 from app.domain.rows import Row
 from app.domain.topics import UNIFIED
 from app.errors import SendFailed
-from app.kafka.sender import Outgoing
+from app.kafka.sender import Outgoing, Sent
 from app.kafka.topics import CHANGELOG
 from app.settings import Settings
 from tables.changelog import Changelog
@@ -35,7 +35,7 @@ class Broker:
         """What `look` gave when a batch was sent."""
         self.look: Any = lambda: None
 
-    async def send(self, records: Sequence[Outgoing], *_more: Any) -> list[RecordMetadata]:
+    async def send(self, records: Sequence[Outgoing], *_more: Any) -> Sent:
         self.seen.append(self.look())
         if self.fails:
             raise SendFailed("not now") from KafkaError()
@@ -45,7 +45,7 @@ class Broker:
             offset = sum(1 for held in self.held if held.partition == record.partition)
             found.append(RecordMetadata(CHANGELOG, partition, TP(CHANGELOG, partition), offset, -1, 0, 0))
             self.held.append(record)
-        return found
+        return Sent(found, [(number, 0) for number in range(len(found))])
 
 
 class Tables:

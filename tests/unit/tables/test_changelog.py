@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.domain.rows import EMPTY, Row, decode, merge
 from app.errors import SendFailed
-from app.kafka.sender import Outgoing
+from app.kafka.sender import Outgoing, Sent
 from app.kafka.topics import CHANGELOG
 from app.settings import Settings
 from tables.changelog import META_KEY, REWRITES, Appended, Changelog, last_row_key, merge_values
@@ -30,12 +30,12 @@ class Log:
         self.strange = list(strange)
         """What the other writer puts before each batch of ours."""
 
-    async def send(self, records: Sequence[Outgoing], *_more: Any) -> list[RecordMetadata]:
+    async def send(self, records: Sequence[Outgoing], *_more: Any) -> Sent:
         if self.strange:
             self.held += self.strange.pop(0)
         first = len(self.held)
         self.held += [(one.key or b"", one.value or b"") for one in records]
-        return [RecordMetadata(CHANGELOG, 0, TP(CHANGELOG, 0), first + n, -1, 0, 0) for n in range(len(records))]
+        return Sent([RecordMetadata(CHANGELOG, 0, TP(CHANGELOG, 0), first, -1, 0, 0)], [(0, n) for n in range(len(records))])
 
     def merged(self) -> dict[bytes, bytes]:
         """What recovery makes of it."""
