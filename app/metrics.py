@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from app.domain.errors import Code
 from app.domain.topics import SOURCE_TOPICS, UNIFIED
+from app.weighted_histogram import WeightedHistogram
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -44,7 +45,7 @@ TEAM_CONNECTIONS = Gauge(
     registry=REGISTRY,
 )
 DELIVERIES = Counter("teamcast_deliveries", "Events written to sockets.", registry=REGISTRY)
-DELIVERY_SECONDS = Histogram(
+DELIVERY_SECONDS = WeightedHistogram(
     "teamcast_delivery_seconds",
     "From the source record's time to the write to a socket.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from delivery.entry import Entry
 from delivery.listener import GapReason, LeftReason, Listener
 from delivery.presence import Presence
+from delivery.run import Run
 
 if TYPE_CHECKING:
     from delivery.feed import Feed
@@ -95,7 +96,7 @@ class Cursor:
             return None
         if self._backlog:
             return self._backlog[0].offset - 1
-        return self.position if self.lagging else self.feed.head
+        return self.position if self.lagging else self.feed.sent
 
     def write(self, entry: Entry) -> bool:
         """Deliver the next record; whether it brings a snapshot behind it."""
@@ -137,6 +138,35 @@ class Cursor:
             self.catch_up()
         elif self.away:
             self._finish()
+
+    def deliver_run(self, run: Run) -> bool:
+        """Take new records of the feed that are nothing but events; whether they were written at once, as one."""
+        if self.lagging:
+            return False
+        sink = self.listener.sink
+        if self._away or not sink.takes_runs or not sink.ready():
+            self.postpone(run.first)
+            self.catch_up()
+            return False
+        self.position = run.last
+        sink.write_run(run)
+        return True
+
+    def catch_up_by(self, run: Run) -> bool:
+        """`catch_up` where a run is, as a rule, all that waits; whether it was, and was written as one."""
+        if not self.lagging or self.position != run.first.offset - 1 or self._holds_more():
+            self.catch_up()
+            return False
+        self.lagging = False
+        if not self.deliver_run(run):
+            return False
+        if self.feed.sent > run.last:
+            self.lagging = True
+            self.catch_up()
+        return True
+
+    def _holds_more(self) -> bool:
+        return bool(self._backlog or self._parts or self._snapshot_after is not None)
 
     def postpone(self, entry: Entry) -> None:
         """Leave a new record of the feed for later."""

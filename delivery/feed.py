@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from time import time
 
+from app import metrics
 from app.domain import positions
 from app.domain.errors import BadRecord
 from app.domain.ranks import CLASSES
@@ -12,11 +14,12 @@ from delivery.cursor import Cursor
 from delivery.entry import Entry
 from delivery.listener import LeftReason
 from delivery.ring import Ring
+from delivery.run import RUN_BYTES, Run
 from delivery.view import Change, View
 from tables.seed import Seed
 
 PASS = 500
-"""Sockets that one event is written to before others get their turn."""
+"""Sockets that one run of events is written to before others get their turn."""
 
 Encode = Callable[["Feed"], Sequence[bytes]]
 """Encodes a feed's state as it is now, as the messages that are sent."""
@@ -52,8 +55,20 @@ class Feed:
         self.behind = False
         """Whether the ring may hold records that are not folded yet, and so are delivered to nobody."""
         self._ask = ask
+        self._unsent: list[Entry] = []
+        self._unsent_bytes = 0
         for entry in ring.after(key, seed.offset) or ():
             self.fold(entry)
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether `flush` has something to do."""
+        return bool(self._unsent)
+
+    @property
+    def sent(self) -> int:
+        """Offset up to which listeners at the head have everything: less than `head` while something waits for `flush`."""
+        return self._unsent[0].offset - 1 if self._unsent else self.head
 
     @property
     def last_check(self) -> str:
@@ -121,6 +136,7 @@ class Feed:
             change = self.take(entry)
             if change is not None:
                 done.append((entry, change))
+        self.flush()
         self.behind = self.waiting
         for cursor in list(self.cursors):
             cursor.catch_up()
@@ -148,7 +164,42 @@ class Feed:
         return self._snapshot[1]
 
     def deliver(self, entry: Entry, change: Change) -> None:
-        """Give a record to every listener that is at the head; the others find it in the ring."""
+        """Give a record to every listener that is at the head; the others find it in the ring.
+
+        What changes nothing but a task or a team waits for `flush`, so that what was read together leaves together. The
+        caller owes that call before it awaits anything.
+        """
+        if entry.skipped or entry.resets or change.left or change.joined is not None:
+            self.flush()
+            self._deliver_alone(entry, change)
+        elif self.cursors:
+            self._unsent.append(entry)
+            self._unsent_bytes += len(entry.value)
+            if self._unsent_bytes >= RUN_BYTES:
+                self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if not self._unsent:
+            return
+        run = Run(self._unsent)
+        self._unsent, self._unsent_bytes = [], 0
+        cursors = list(self.cursors)
+        for cursor in cursors[PASS:]:
+            cursor.postpone(run.first)
+        self._count(run, sum([cursor.deliver_run(run) for cursor in cursors[:PASS]]))
+        if len(cursors) > PASS:
+            self._go_on(cursors[PASS:], run)
+
+    @staticmethod
+    def _count(run: Run, sockets: int) -> None:
+        if sockets:
+            now = time()
+            metrics.DELIVERIES.inc(sockets * len(run.entries))
+            for entry in run.entries:
+                metrics.DELIVERY_SECONDS.observe_many(max(0.0, now - entry.timestamp / 1000), sockets)
+
+    def _deliver_alone(self, entry: Entry, change: Change) -> None:
         cursors = list(self.cursors)
         if change.left:
             left = frozenset(change.left)
@@ -163,16 +214,19 @@ class Feed:
                 cursor.postpone(entry)
             self._go_on(cursors[PASS:])
 
-    def _go_on(self, cursors: list[Cursor]) -> None:
+    def _go_on(self, cursors: list[Cursor], run: Run | None = None) -> None:
         """Let the rest of a large team catch up, a pass at a time, with others in between."""
 
-        def run() -> None:
-            for cursor in cursors[:PASS]:
-                cursor.catch_up()
+        def step() -> None:
+            if run is None:
+                for cursor in cursors[:PASS]:
+                    cursor.catch_up()
+            else:
+                self._count(run, sum([cursor.catch_up_by(run) for cursor in cursors[:PASS]]))
             if len(cursors) > PASS:
-                self._go_on(cursors[PASS:])
+                self._go_on(cursors[PASS:], run)
 
-        asyncio.get_running_loop().call_soon(run)
+        asyncio.get_running_loop().call_soon(step)
 
     def place(self, cursor: Cursor) -> None:
         """Take a new listener, and deliver what waits for it."""

@@ -42,6 +42,8 @@ class Hub(Service):
         self._owners = Owners(seeds, topics)
         self.feeds = Feeds(self._owners.seed, encode, self._bring_back, settings.view_bytes)
         self._listeners = Listeners(self._owners)
+        self._unsent: dict[str, Feed] = {}
+        """Feeds that hold what was read and is not written yet; none at any await."""
         self.attendance = Attendance()
         self.presence: Presence[Cursor] = Presence()
         self._joins = Joins(self._owners, self.feeds, self._listeners, self.add_future, self.presence)
@@ -69,6 +71,8 @@ class Hub(Service):
             self._joins.on_unfed(entry)
             return
         change = feed.take(entry)
+        if feed.has_unsent:
+            self._unsent[entry.key] = feed
         if change is not None:
             self._on_change(feed, entry, change)
         elif feed.waiting:
@@ -83,6 +87,12 @@ class Hub(Service):
         if change.joined is not None:
             self.presence.member_joined(team_id, change.joined)
             self._joins.on_joined(change.joined, feed, entry.offset)
+
+    def flush(self) -> None:
+        """Write what was read since the last time: called before anybody else gets a turn."""
+        for feed in self._unsent.values():
+            feed.flush()
+        self._unsent.clear()
 
     def reset(self) -> None:
         """The log jumped: nothing that is here leads on to what comes next."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from delivery.entry import Entry
+from delivery.run import Run
 
 if TYPE_CHECKING:
     from delivery.cursor import Cursor
@@ -18,12 +19,17 @@ class Sink(Protocol):
 
     takes_snapshots: bool
     """Whether a snapshot can take the place of events that are gone; else the connection ends where they are."""
+    takes_runs: bool
+    """Whether all sinks of its kind write the same for an event, so that a run is encoded once for all."""
 
     def ready(self) -> bool:
         """Whether it takes more now: not too much of what was written before still waits."""
 
     def write(self, entry: Entry) -> None:
         """Write one event."""
+
+    def write_run(self, run: Run) -> None:
+        """Write the events of a run, which the caller counts."""
 
     def send(self, message: bytes) -> None:
         """Write one encoded message that is no event."""

@@ -47,6 +47,9 @@ class Reader(Protocol):
     def on_candidate(self, user_id: int, team_id: int) -> None:
         """Take word of a team in which to look for a user."""
 
+    def flush(self) -> None:
+        """Deliver what was taken: others get a turn now."""
+
     def reset(self) -> None:
         """Forget everything: what comes next does not follow what came before."""
 
@@ -202,9 +205,11 @@ class Tail(Service):
             for record in records:
                 self._hand_on(self._partitions[tp.partition], record)
                 if monotonic() > until:
+                    self._reader.flush()
                     await asyncio.sleep(0)
                     until = monotonic() + SLICE_SECONDS
             newest = max(newest, records[-1].timestamp)
+        self._reader.flush()
         behind = any((consumer.highwater(TopicPartition(UNIFIED, n)) or 0) > p.next for n, p in self._partitions.items())
         self._behind_since = newest / 1000 if behind and newest else self._behind_since if behind else None
         metrics.TAIL_LAG.set(self.lag_seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from math import isfinite
 from typing import Any, NoReturn
 
@@ -22,6 +23,8 @@ _SHAPE = bytes.maketrans(b"123456789[", b"000000000{")
 """Makes every digit 0 and every opening bracket a brace: what is looked for is then one string, found at the speed of memory."""
 _LONG_RUN = b"0" * 19
 """The shortest run of digits that can be beyond 64 bits: 2^63 has 19."""
+_LONG_NUMBER = re.compile(rb"[:,\[][ \t\r\n]*-?[0-9]{19}")
+"""Such a run where a number stands. It may be in a text too; the run in most texts (an id, a stamp) is not, and needs no closer look."""
 
 
 def load(value: bytes) -> dict[str, Any]:
@@ -37,7 +40,7 @@ def load(value: bytes) -> dict[str, Any]:
         _explain(value, error)
     # orjson quietly makes floats of longer integers.
     shape = value.translate(_SHAPE)
-    if _LONG_RUN in shape:
+    if _LONG_RUN in shape and _LONG_NUMBER.search(value):
         _check_numbers(value.decode())
     if type(parsed) is not dict:
         raise BadRecord(Code.NOT_AN_OBJECT, "the value is JSON, but not an object")

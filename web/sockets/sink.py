@@ -12,6 +12,7 @@ from aiohttp import web
 from app import metrics
 from delivery.entry import Entry, text_frame
 from delivery.listener import GapReason, LeftReason
+from delivery.run import Run
 from web.sockets import messages
 from web.sockets.close_codes import CloseCode
 
@@ -31,6 +32,7 @@ class PlainSink:
     """
 
     takes_snapshots = False
+    takes_runs = True
 
     def __init__(self, on_drained: Callable[[], None], close: Callable[[CloseCode], bool]) -> None:
         self._transport: asyncio.Transport | None = None
@@ -67,6 +69,10 @@ class PlainSink:
         self._put(self.encode(entry))
         metrics.DELIVERIES.inc()
         metrics.DELIVERY_SECONDS.observe(max(0.0, time() - entry.timestamp / 1000))
+
+    def write_run(self, run: Run) -> None:
+        """Write events that every socket of this kind gets alike, in one go."""
+        self._put(run.frames)
 
     def encode(self, entry: Entry) -> bytes:
         """An event as it goes over the wire."""

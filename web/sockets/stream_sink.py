@@ -23,6 +23,7 @@ class StreamSink(PlainSink):
     """
 
     takes_snapshots = True
+    takes_runs = False
 
     def __init__(self, on_drained: Callable[[], None], close: Callable[[CloseCode], bool], mark: Mark) -> None:
         super().__init__(on_drained, close)

@@ -17,6 +17,7 @@ from delivery.hub import Hub
 from delivery.listener import Listener
 from delivery.owners import Seeds
 from delivery.ring import Ring
+from delivery.run import Run
 from tables.seed import Seed
 from tests.unit.domain.naive_model import Record
 from tests.unit.domain.worlds import TEAMS, folded, stored
@@ -157,6 +158,9 @@ class FakeSink:
         self.room = room
         """Messages that it takes before it is not ready; ``None``: any number."""
         self.takes_snapshots = rich
+        self.takes_runs = True
+        self.writes = 0
+        """How often something was written; what leaves together counts once."""
         self.entries: list[Entry] = []
         self.told: list[str] = []
         """Everything in order: events as ``42@7``, snapshots, and what is said of teams."""
@@ -169,6 +173,18 @@ class FakeSink:
 
     def write(self, entry: Entry) -> None:
         assert self.ready(), "written to a socket that takes nothing"
+        self._note(entry)
+        self.writes += 1
+
+    def write_run(self, run: Run) -> None:
+        assert self.ready(), "written to a socket that takes nothing"
+        assert self.takes_runs
+        assert run.frames == b"".join(entry.frame for entry in run.entries)
+        for entry in run.entries:
+            self._note(entry)
+        self.writes += 1
+
+    def _note(self, entry: Entry) -> None:
         self._take()
         assert entry.json
         self.entries.append(entry)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app import metrics
 from delivery.cursor import Cursor
-from delivery.feed import Feed
+from delivery.feed import PASS, Feed
+from delivery.run import RUN_BYTES
 from tables.seed import Seed
-from tests.unit.delivery.fakes import Client, FakeSink, Log, encoded, entry_of, listener_of, record, rows_of
+from tests.unit.delivery.fakes import Client, FakeSink, Log, encoded, entry_of, listener_of, record, rows_of, turns
 from tests.unit.domain.naive_model import Record
 from tests.unit.domain.worlds import histories
 
@@ -35,7 +37,7 @@ class World:
         self.feed.place(cursor)
         return cursor
 
-    def append(self, *records: Record) -> None:
+    def append(self, *records: Record, together: bool = False) -> None:
         for one in records:
             entry = self.log.append(one)
             if one.event.key != "team:1":
@@ -43,6 +45,9 @@ class World:
             change = self.feed.fold(entry)
             assert change is not None
             self.feed.deliver(entry, change)
+            if not together:
+                self.feed.flush()
+        self.feed.flush()
 
 
 def test_what_is_at_the_head_is_written_at_once() -> None:
@@ -283,3 +288,87 @@ def test_a_client_that_reads_settled_and_live_events_in_order_ends_with_the_serv
         client.take(message)
     if world.feed.view.role(ME):
         assert client.holds() == (world.feed.view.team(), world.feed.view.members(), world.feed.view.tasks())
+
+
+def test_what_is_read_together_leaves_together() -> None:
+    world, plain, rich = World(BEGINNING), FakeSink(), FakeSink(rich=True)
+    cursor, _other = world.listener(plain), world.listener(rich)
+    world.append(*tasks(20), together=True)
+    for sink in (plain, rich):
+        assert (sink.offsets("team:1"), sink.writes) == (list(range(2, 22)), 1)
+    assert (cursor.position, cursor.delivered, cursor.lagging) == (21, 21, False)
+
+
+def test_until_it_is_written_nothing_says_that_it_was_delivered() -> None:
+    world, sink = World(BEGINNING), FakeSink()
+    cursor = world.listener(sink)
+    entries = [world.log.append(one) for one in tasks(3)]
+    for entry in entries:
+        change = world.feed.fold(entry)
+        assert change is not None
+        world.feed.deliver(entry, change)
+    assert (world.feed.has_unsent, cursor.delivered, world.feed.head, sink.entries) == (True, 1, 4, [])
+    world.feed.flush()
+    assert (world.feed.has_unsent, cursor.delivered) == (False, 4)
+
+
+def test_a_removal_is_delivered_behind_what_came_before_it_and_nothing_after() -> None:
+    world, leaves, stays = World(BEGINNING), FakeSink(rich=True), FakeSink(rich=True)
+    world.append(record("team.member_added", 2, userId=3, role="member"))
+    world.listener(leaves, 3)
+    world.listener(stays)
+    begin = len(world.log.records)
+    world.append(*tasks(2), record("team.member_removed", 30, userId=3), *tasks(2), together=True)
+    assert leaves.told == [f"event team:1@{begin}", f"event team:1@{begin + 1}", f"event team:1@{begin + 2}", "left 1 removed"]
+    assert stays.offsets("team:1") == list(range(begin, begin + 5))
+
+
+def test_a_run_ends_when_it_is_as_large_as_what_a_socket_may_hold() -> None:
+    world, sink = World(BEGINNING), FakeSink()
+    world.listener(sink)
+    large = "x" * (RUN_BYTES // 4)
+    events = [record("task.updated", 10 + n, offset=n, taskId=1, creatorId=ME, description=large) for n in range(12)]
+    world.append(*events, together=True)
+    assert (sink.writes, sink.offsets("team:1")) == (3, list(range(2, 14)))
+
+
+def test_a_socket_that_takes_no_more_leaves_the_whole_run_in_the_ring() -> None:
+    world, sink = World(BEGINNING), FakeSink(room=0)
+    cursor = world.listener(sink)
+    world.append(*tasks(5), together=True)
+    assert (sink.entries, cursor.lagging, cursor.position, cursor.delivered) == ([], True, 1, 1)
+    sink.room = None
+    cursor.catch_up()
+    assert sink.offsets("team:1") == [2, 3, 4, 5, 6]
+
+
+def test_a_sink_of_its_own_kind_gets_event_by_event() -> None:
+    world, sink = World(BEGINNING), FakeSink()
+    sink.takes_runs = False
+    cursor = world.listener(sink)
+    world.append(*tasks(4), together=True)
+    assert (sink.offsets("team:1"), sink.writes, cursor.lagging) == ([2, 3, 4, 5], 4, False)
+
+
+async def test_the_rest_of_a_large_team_gets_the_run_as_one_too_and_what_came_meanwhile() -> None:
+    world, sinks = World(BEGINNING), [FakeSink() for _ in range(2 * PASS + 10)]
+    for sink in sinks:
+        world.listener(sink)
+    world.append(*tasks(5), together=True)
+    assert [len(sink.entries) for sink in (sinks[0], sinks[PASS - 1], sinks[PASS], sinks[-1])] == [5, 5, 0, 0]
+    world.append(*tasks(3), together=True)
+    await turns()
+    assert all(sink.offsets("team:1") == list(range(2, 10)) for sink in sinks)
+    assert {sink.writes for sink in sinks[:PASS]} == {2}
+    assert max(sink.writes for sink in sinks) <= 4
+
+
+def test_deliveries_are_counted_by_socket_and_event() -> None:
+    before = metrics.REGISTRY.get_sample_value("teamcast_deliveries_total") or 0.0
+    seconds = metrics.REGISTRY.get_sample_value("teamcast_delivery_seconds_count") or 0.0
+    world = World(BEGINNING)
+    for _ in range(3):
+        world.listener(FakeSink())
+    world.append(*tasks(4), together=True)
+    assert metrics.REGISTRY.get_sample_value("teamcast_deliveries_total") == before + 12
+    assert metrics.REGISTRY.get_sample_value("teamcast_delivery_seconds_count") == seconds + 12

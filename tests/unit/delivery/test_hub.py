@@ -39,9 +39,10 @@ class World:
         self.hub: Hub = hub_of(self.log, self.owner)
 
     def read(self, *records: Record | None) -> None:
-        """As the tail does: into the ring, then to the hub."""
+        """As the tail does: into the ring, then to the hub, and written before anybody else gets a turn."""
         for one in records:
             self.hub.on_entry(self.log.append_unreadable() if one is None else self.log.append(one))
+        self.hub.flush()
 
     def come(self, user: int, sink: FakeSink, wanted: frozenset[int] | None = None) -> Listener:
         listener = listener_of(user, sink, wanted)

@@ -23,6 +23,7 @@ class StreamSink(FakeSink):
 
     def __init__(self, world: World, room: int | None = None) -> None:
         super().__init__(room, rich=True)
+        self.takes_runs = False
         self.world = world
         self.listener: Listener
         self.places: list[Places] = []

@@ -115,12 +115,17 @@ class Reader:
         self.entries: list[Entry] = []
         self.candidates: list[tuple[int, int]] = []
         self.resets = 0
+        self.flushed = 0
+        """How many entries had come the last time that the others got a turn."""
 
     def on_entry(self, entry: Entry) -> None:
         self.entries.append(entry)
 
     def on_candidate(self, user_id: int, team_id: int) -> None:
         self.candidates.append((user_id, team_id))
+
+    def flush(self) -> None:
+        self.flushed = len(self.entries)
 
     def reset(self) -> None:
         self.resets += 1
@@ -139,6 +144,7 @@ class World:
 
     async def read_to_the_end(self) -> None:
         await until(lambda: self.tail.offsets() == {0: self.log.end})
+        assert self.reader.flushed == len(self.reader.entries), "what was handed on is flushed before anybody else runs"
 
 
 @pytest.fixture
