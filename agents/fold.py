@@ -26,6 +26,9 @@ from tables.table import StateTable
 
 log = logs.get(__name__)
 
+GATHER_SECONDS = 0.04
+"""From one batch to the next where little comes: nobody waits for the rows, and two requests and a write to disk serve many."""
+
 
 class Folding:
     """Folds batches of unified records into rows, and asks for the mails about them."""
@@ -95,7 +98,7 @@ def register(app: AppT, folding: Folding) -> AgentT[Any]:
     @app.agent(app.topic(UNIFIED, schema=BatchSchema()), name="fold")
     async def fold_unified(stream: StreamT[Any]) -> None:
         """Fold the unified stream into the table."""
-        async for batch in batches(stream):
+        async for batch in batches(stream, gather=GATHER_SECONDS):
             await folding.fold(batch)
             batch.ack()
 

@@ -19,6 +19,7 @@ from app.domain.topics import UNIFIED
 from app.errors import Unavailable
 from app.kafka.client import connection
 from app.kafka.log_id import UNKNOWN
+from app.kafka.pace import Pace
 from app.kafka.topics import identify
 from app.settings import Settings
 from delivery.entry import Entry, entry_of, type_of
@@ -26,7 +27,10 @@ from delivery.ring import Ring
 from delivery.window import DuplicateWindow, identities
 
 FETCH_WAIT_MS = 100
-"""How long the broker holds a fetch that finds nothing new; one that finds something returns at once."""
+"""How long the broker holds a fetch that finds nothing new."""
+GATHER_MS = (2, 4)
+"""How long it gathers, at least and at most, where records keep coming: what one worker sent together comes together."""
+READ_SECONDS = 1.0
 POLL_RECORDS = 1000
 LOOK_BACK_RECORDS = 10_000
 """Records of a partition that a tail takes into its ring when it starts, for the clients of the worker that went."""
@@ -80,6 +84,7 @@ class Tail(Service):
         self._consumer: AIOKafkaConsumer | None = None
         self._behind_since: float | None = None
         self._late_since: float | None = None
+        self._pace = Pace(FETCH_WAIT_MS, *GATHER_MS)
         self.caught_up = False
         """Whether the end that the log had when we started has been reached."""
         self.log_id = UNKNOWN
@@ -198,7 +203,13 @@ class Tail(Service):
         self._moved.clear()
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
-        found = await consumer.getmany(timeout_ms=1000, max_records=POLL_RECORDS)
+        async def ask(seconds: float) -> dict[TopicPartition, list[ConsumerRecord]]:
+            found: dict[TopicPartition, list[ConsumerRecord]] = await consumer.getmany(
+                timeout_ms=int(seconds * 1000), max_records=POLL_RECORDS
+            )
+            return found
+
+        found = await self._pace.fetch(consumer._fetcher, ask, READ_SECONDS)
         until = monotonic() + SLICE_SECONDS
         newest = 0
         for tp, records in found.items():

@@ -14,10 +14,13 @@ from faust.types import TP, Message
 from mode.utils.futures import notify
 
 from app.errors import BatchLost
+from app.kafka.pace import Pace
 from app.kafka.transport.batches import BATCH_RECORDS, BatchMessage
 
 FETCH_WAIT_MS = 100
 """How long the broker holds an empty fetch; Faust has 1,500, which a rebalance then waits for."""
+GATHER_MS = (4, 15)
+"""How long it gathers, at least and at most, where records keep coming."""
 UNPOSITIONED = -1
 """Epoch of what was fetched before positions were set."""
 POLL_SECONDS = 0.25
@@ -53,6 +56,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         self.needs_seek = True
         """Whether partitions stand where an earlier assignment, or nobody, left them."""
         self._turn: asyncio.Lock | None = None
+        self._pace = Pace(FETCH_WAIT_MS, *GATHER_MS)
 
     def _in_turn(self) -> asyncio.Lock:
         if self._turn is None:  # made in the thread that it is used in
@@ -64,9 +68,20 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
 
-    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Fetched:
+    async def _fetch_records(
+        self,
+        consumer: aiokafka.AIOKafkaConsumer,
+        active_partitions: set[TP],
+        timeout: float | None = None,  # noqa: ASYNC109  (Faust's signature)
+        max_records: int | None = None,
+    ) -> Fetched:
+        wait_for_records = super()._fetch_records
+
+        async def ask(seconds: float) -> dict[Any, Any]:
+            return cast("dict[Any, Any]", await wait_for_records(consumer, active_partitions, timeout=seconds, max_records=max_records))
+
         async with self._in_turn():
-            fetched = Fetched(await super()._fetch_records(*args, **kwargs))
+            fetched = Fetched(await self._pace.fetch(consumer._fetcher, ask, timeout or 0.0))
             fetched.epoch = UNPOSITIONED if self.needs_seek else self.epoch
         return fetched
 
