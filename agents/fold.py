@@ -27,7 +27,7 @@ from tables.table import StateTable
 log = logs.get(__name__)
 
 GATHER_SECONDS = 0.04
-"""From one batch to the next where little comes: nobody waits for the rows, and two requests and a write to disk serve many."""
+"""From one batch to the next where little comes and nobody waits for the rows: two requests and a write to disk serve many."""
 
 
 class Folding:
@@ -38,6 +38,10 @@ class Folding:
         self._dead_letters = dead_letters
         self._sender = sender
         self._log_id = log_id
+
+    def wanted(self) -> bool:
+        """Whether somebody waits for what has not been folded yet."""
+        return self._table.wanted
 
     async def fold(self, batch: Batch) -> None:
         """Fold a batch; return once its rows are in the changelog and on disk, and its requests for mail in the broker.
@@ -98,7 +102,7 @@ def register(app: AppT, folding: Folding) -> AgentT[Any]:
     @app.agent(app.topic(UNIFIED, schema=BatchSchema()), name="fold")
     async def fold_unified(stream: StreamT[Any]) -> None:
         """Fold the unified stream into the table."""
-        async for batch in batches(stream, gather=GATHER_SECONDS):
+        async for batch in batches(stream, gather=GATHER_SECONDS, wanted=folding.wanted):
             await folding.fold(batch)
             batch.ack()
 

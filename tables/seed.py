@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from app.domain.events import user_key
 from app.domain.rows import decode
-from app.errors import Moved
 from app.kafka.partitioner import partition_of
 from tables.changelog import last_row_key
 from tables.table import StateTable
+
+FOLD_SECONDS = 1.0
+"""How long an owner that is asked waits for its fold, before it says that it is not there yet."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,15 +51,14 @@ def seed(table: StateTable, key: str, partition: int) -> Seed:
     return Seed(offset, rows, int(last_offset), last_check.decode())
 
 
-def candidates(table: StateTable, user_id: int, partitions: int, upto: int) -> list[int]:
+async def candidates(table: StateTable, user_id: int, partitions: int, upto: int, seconds: float = FOLD_SECONDS) -> list[int]:
     """Teams in which a user may be a member, sorted; of all records of the user's partition up to ``upto``, and maybe some later ones.
 
     Raises:
-        Moved: This worker is not the owner of the user's partition, or has not folded it so far.
+        Moved: This worker is not the owner of the user's partition, or has not folded it so far within ``seconds``.
     """
     partition = partition_of(user_key(user_id).encode(), partitions)
-    if table.folded(partition) < upto:
-        raise Moved(f"partition {partition} is not folded up to {upto} yet")
+    await table.wait_folded_to(partition, upto, seconds)
     found = []
     for name, value in table.rows.scan(partition, f"candidate/{user_id}/".encode()):
         marks = decode(value).marks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, cast
 
 from faust.tables.table import Table
@@ -42,6 +43,8 @@ class StateTable(Table[bytes, bytes]):
         )
         self._changelog = changelog
         self._folded: dict[int, int] = {}
+        self._advanced = asyncio.Event()
+        self._waiting = 0
 
     def _new_store(self) -> StoreT[Any, Any]:
         url = self.app.conf.store
@@ -78,6 +81,8 @@ class StateTable(Table[bytes, bytes]):
             appended = await self._changelog.append(partition, upto, changed, lasts, stored, -1 if applied is None else applied)
             self.rows.write(partition, appended.rows.items(), appended.offset)
         self._folded[partition] = upto
+        self._advanced.set()
+        self._advanced = asyncio.Event()
 
     def contains(self, partition: int) -> int:
         """Highest offset in ``team.events`` that the rows of a partition may contain; -1 where they are of none."""
@@ -128,6 +133,30 @@ class StateTable(Table[bytes, bytes]):
         """Forget how far partitions were folded: every one of them is read again from its committed offset."""
         self._folded.clear()
         await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for rows: then what has gathered is folded at once."""
+        return self._waiting > 0
+
+    async def wait_folded_to(self, partition: int, offset: int, seconds: float) -> None:
+        """Wait until the rows are the fold of every record up to an offset.
+
+        Raises:
+            Moved: They are not within ``seconds``, or the partition is not here.
+        """
+        deadline = asyncio.get_running_loop().time() + seconds
+        self._waiting += 1
+        try:
+            while self.folded(partition) < offset:
+                left = deadline - asyncio.get_running_loop().time()
+                if left <= 0:
+                    raise Moved(f"partition {partition} is not folded up to {offset} yet")
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await self._advanced.wait()
+        finally:
+            self._waiting -= 1
 
     async def wait_folded(self, partition: int, seconds: float) -> int:
         """`folded`, as soon as this worker can tell.

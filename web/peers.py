@@ -101,7 +101,7 @@ class Peers:
         """
         partition = partition_of(user_key(user_id).encode(), self._topics[UNIFIED])
         if partition in self._table.owned():
-            return candidates(self._table, user_id, self._topics[UNIFIED], upto)
+            return await candidates(self._table, user_id, self._topics[UNIFIED], upto)
         owner = self._owner(partition)
         return _read(owner, _parse_ids, await self.ask(owner, f"/internal/candidates/{user_id}", upto=str(upto)))
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
-from app.kafka.connection import install
+from app.kafka import connection as connections
+from app.kafka import fetch_session
 from app.settings import Settings
 
-install()
+connections.install()
+fetch_session.install()
 
 REQUEST_TIMEOUT_MS = 30_000
 

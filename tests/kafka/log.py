@@ -72,6 +72,14 @@ async def unified(bootstrap: str, sent: Sent, limit: float = LIMIT_SECONDS) -> C
     return found
 
 
+async def unread(bootstrap: str, group: str) -> int:
+    """Records of the unified stream that a group has not committed yet."""
+    async with AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False) as consumer:
+        tps = [TopicPartition("team.events", number) for number in await _partitions(consumer, "team.events")]
+        ends = await consumer.end_offsets(tps)
+        return sum([ends[tp] - (await consumer.committed(tp) or 0) for tp in tps])
+
+
 def unified_value(event_id: str, kind: str, team: int | None, actor: int | None, timestamp: str, data: dict[str, Any]) -> bytes:
     """The value of a unified record."""
     body = {"eventId": event_id, "type": kind, "teamId": team, "actorId": actor, "timestamp": timestamp, "data": data}

@@ -72,6 +72,7 @@ async def write_some_of_everything(services: Services, worker: Worker) -> list[i
         )
 
     await eventually(lambda: dump(worker), folded)
+    await eventually(lambda: log.unread(services.bootstrap, "realtime-service"), lambda count: count == 0)
     return teams
 
 

@@ -62,7 +62,7 @@ class Candidates(InternalView):
         user_id = user_id_of(user)
         if user_id is None:
             raise Problem(404, "there is nothing here")
-        return answer(candidates(self.context.table, user_id, self.partitions, int(request.query["upto"])))
+        return answer(await candidates(self.context.table, user_id, self.partitions, int(request.query["upto"])))
 
 
 class Counts(InternalView):

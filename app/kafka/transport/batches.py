@@ -99,12 +99,14 @@ class Batch:
             event.ack()
 
 
-GATHER_STEP_SECONDS = 0.01
+GATHER_STEP_SECONDS = 0.005
 GATHER_QUEUE = 16
 """A quarter of what a stream's queue takes: beyond, it is emptied, since a full one holds up every other stream."""
 
 
-async def batches(stream: StreamT[Any], records: int = 4000, gather: float = 0.0) -> AsyncIterator[Batch]:
+async def batches(
+    stream: StreamT[Any], records: int = 4000, gather: float = 0.0, wanted: Callable[[], bool] = lambda: False
+) -> AsyncIterator[Batch]:
     """Take all that waits in a stream, up to some ``records``; acknowledgement is the caller's.
 
     While one batch is being sent the next one gathers, so batches are as small as the load is light.
@@ -113,6 +115,7 @@ async def batches(stream: StreamT[Any], records: int = 4000, gather: float = 0.0
         stream: An agent's.
         records: Where a batch ends.
         gather: Seconds from one batch to the next, unless more comes than may wait.
+        wanted: Says whether somebody waits for the next one.
 
     Raises:
         BatchLost: A batch did not come that was fetched before the one that came.
@@ -125,7 +128,7 @@ async def batches(stream: StreamT[Any], records: int = 4000, gather: float = 0.0
         if not taken:
             event.ack()  # counts for nothing; nobody has to wait for it any more
         count = sum(len(cast("list[Record]", one.value)) for one in taken)
-        # Taken at once: while something is awaited a rebalance may empty the queue, and nobody would come back for these.
+        # Taken at once: while something is wanted a rebalance may empty the queue, and nobody would come back for these.
         while count < records and not queue.empty():
             more: EventT[Any] = queue.get_nowait()
             if consumer.take(cast(BatchMessage, more.message)):
@@ -134,5 +137,5 @@ async def batches(stream: StreamT[Any], records: int = 4000, gather: float = 0.0
         if taken:
             begun = monotonic()
             yield Batch(taken)
-            while monotonic() - begun < gather and queue.qsize() < GATHER_QUEUE:  # noqa: ASYNC110  (the queue has no such event)
+            while monotonic() - begun < gather and queue.qsize() < GATHER_QUEUE and not wanted():  # noqa: ASYNC110  (the queue has no such event)
                 await asyncio.sleep(GATHER_STEP_SECONDS)

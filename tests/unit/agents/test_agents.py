@@ -30,6 +30,9 @@ class Work:
         self.taken: list[Any] = []
         self.fails = fails
 
+    def wanted(self) -> bool:
+        return False
+
     async def forward(self, batch: Any) -> None:
         if self.fails:
             raise SendFailed("not now")

@@ -25,6 +25,9 @@ from app.kafka.transport.batches import BATCH_RECORDS, Batch, BatchMessage, Batc
 from app.kafka.transport.driver import Consumer, ConsumerThread, Fetched, Transport
 from app.kafka.transport.flow import FlowControl
 
+CONSUMER = cast(Any, SimpleNamespace(_fetcher=SimpleNamespace(_fetch_min_bytes=1, _fetch_max_wait_ms=100)))
+"""aiokafka's, as far as the pace of its fetches goes."""
+
 A, B, LOG = TP("source", 0), TP("source", 1), TP("changelog", 0)
 
 
@@ -774,14 +777,14 @@ async def test_without_a_source_nothing_is_moved(thread: ConsumerThread) -> None
 
 
 async def test_what_is_fetched_says_how_often_positions_had_been_set(thread: ConsumerThread, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fetch(_self: Any) -> dict[TP, list[Record]]:
+    async def fetch(_self: Any, *_args: Any, **_more: Any) -> dict[TP, list[Record]]:
         return {A: records([0])}
 
     monkeypatch.setattr(faust_driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
     stands_on(thread, {A: 0})
-    before = await thread._fetch_records()
+    before = await thread._fetch_records(CONSUMER, set())
     await thread._seek_to_committed()
-    after = await thread._fetch_records()
+    after = await thread._fetch_records(CONSUMER, set())
     assert after == {A: records([0])}
     assert (before.epoch, after.epoch) == (driver.UNPOSITIONED, 1)
     assert after.epoch == thread.epoch
@@ -790,14 +793,14 @@ async def test_what_is_fetched_says_how_often_positions_had_been_set(thread: Con
 async def test_fetching_and_going_back_never_overlap(thread: ConsumerThread, monkeypatch: pytest.MonkeyPatch) -> None:
     began, answered = asyncio.Event(), asyncio.Event()
 
-    async def fetch(_self: Any) -> dict[TP, list[Record]]:
+    async def fetch(_self: Any, *_args: Any, **_more: Any) -> dict[TP, list[Record]]:
         began.set()
         await answered.wait()
         return {A: records([5])}
 
     monkeypatch.setattr(faust_driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
     kafka = stands_on(thread, {A: 0})
-    fetching = asyncio.ensure_future(thread._fetch_records())
+    fetching = asyncio.ensure_future(thread._fetch_records(CONSUMER, set()))
     await began.wait()
     seeking = asyncio.ensure_future(thread._seek_to_committed())
     for _ in range(5):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -195,16 +196,30 @@ async def test_candidates_are_teams_that_a_user_was_added_to_later_than_removed_
     }
     for partition in (0, 1):
         await tables.table.write(partition, held, {}, 10)
-    assert candidates(tables.table, 7, 2, 10) == [4, 30]
+    assert await candidates(tables.table, 7, 2, 10) == [4, 30]
 
 
 async def test_candidates_are_told_of_every_record_that_was_asked_for_or_not_at_all(tables: Tables) -> None:
     tables.own(0, 1)
     for partition in (0, 1):
         await tables.table.write(partition, {}, {}, 10)
-    assert candidates(tables.table, 7, 2, 10) == []
+    assert await candidates(tables.table, 7, 2, 10) == []
     with pytest.raises(Moved):
-        candidates(tables.table, 7, 2, 11)
+        await candidates(tables.table, 7, 2, 11, 0.01)
+
+
+async def test_who_asks_for_what_is_about_to_be_folded_has_it_folded_at_once_and_waits_for_it(tables: Tables) -> None:
+    tables.own(0, 1)
+    for partition in (0, 1):
+        await tables.table.write(partition, {}, {}, 10)
+    assert not tables.table.wanted
+    asking = asyncio.ensure_future(candidates(tables.table, 7, 2, 11, 5.0))
+    await asyncio.sleep(0)
+    assert tables.table.wanted
+    for partition in (0, 1):
+        await tables.table.write(partition, {"candidate/7/4": Row({"added": "3"}, {})}, {}, 11)
+    assert await asking == [4]
+    assert not tables.table.wanted
 
 
 # --- looking in
