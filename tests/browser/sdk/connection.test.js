@@ -62,7 +62,7 @@ test("connecting resolves with the welcome", async () => {
 
 test("codes that mean stop stop, all others try again", async () => {
   const names = { 4501: "unauthenticated", 4502: "disconnected", 4503: "protocol_violation", 4504: "limit", 4599: "stopped" };
-  for (const code of [4501, 4502, 4503, 4504, 4599, 1000, 1001, 1006, 1011, 4001, 4004, 4005, 4006, 4499]) {
+  for (const code of [4501, 4502, 4503, 4504, 4599, 1000, 1001, 1002, 1003, 1006, 1007, 1009, 1011, 4001, 4004, 4005, 4006, 4499]) {
     const world = made();
     const done = world.client.connect();
     world.socket().accept();

@@ -42,7 +42,11 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 const REASONS = new Map([
   [1001, "the server is going away"],
+  [1002, "this client sent what is no WebSocket frame"],
+  [1003, "this client sent a binary message"],
   [1006, "the connection broke off, or could not be made"],
+  [1007, "this client sent what is no UTF-8"],
+  [1009, "this client sent more than a message may have"],
   [4001, "this client did not read what it was sent"],
   [4004, "the server did not hear from this client"],
   [4005, "the token expired"],
