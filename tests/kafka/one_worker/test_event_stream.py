@@ -238,10 +238,13 @@ async def test_a_late_event_that_changes_more_than_it_tells_is_followed_by_a_sna
         await client.event(await services.send("user.created", user(owner)))
         deleted = await services.send("team.deleted", at(team("team.deleted", team_id, owner), 2))
         await client.until(lambda seen: len(seen.told) == 2)
-        last = client.last_id
-        assert client.blocks[-3].data["eventId"] == deleted.event_id
+        before, last = client.blocks[-3], client.last_id
+        assert before.data["eventId"] == deleted.event_id
         assert client.told == [("gap", team_id, "reset"), ("snapshot", team_id, None)]
         assert [one["taskId"] for one in client.blocks[-1].data["tasks"]] == [late_task]
+    async with stream(worker, owner, last_id=before.last_id) as client:  # who was cut off before the snapshot gets one
+        await client.until(lambda seen: len(seen.told) == 2)
+        assert client.told == [("gap", team_id, "unknown"), ("snapshot", team_id, None)]
     async with stream(worker, owner, last_id=last) as client:  # and behind it there is nothing to tell again
         live = await some_event(services, team_id, owner)
         await client.event(live)
