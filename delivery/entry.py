@@ -137,3 +137,9 @@ def text_frame(payload: bytes) -> bytes:
     if size < 65_536:
         return b"\x81\x7e" + size.to_bytes(2, "big") + payload
     return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+
+
+def close_frame(code: int, reason: str) -> bytes:
+    """A server's close frame (RFC 6455, section 5.5.1); of the reason what fits, 123 bytes."""
+    payload = code.to_bytes(2, "big") + reason.encode()[:123].decode(errors="ignore").encode()
+    return b"\x88" + len(payload).to_bytes(1, "big") + payload

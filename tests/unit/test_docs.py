@@ -39,6 +39,7 @@ def test_every_close_code_is_told_with_what_the_client_does() -> None:
 
     assert [int(code) for code, _duty in told] == [int(code) for code in CloseCode]
     assert {duty for code, duty in told if int(code) >= 4500} == {"stop"}
+    assert all("reconnect" in duty for code, duty in told if int(code) < 4500)
 
 
 def test_every_dead_letter_code_is_told() -> None:

@@ -10,8 +10,14 @@ class CloseCode(IntEnum):
 
     GOING_AWAY = 1001
     """The worker stops: reconnect with full jitter."""
+    PROTOCOL_ERROR = 1002
+    """A frame that RFC 6455 does not allow, a fault of the client: reconnect."""
     UNSUPPORTED_DATA = 1003
-    """A binary message: there are none here. Stop."""
+    """A binary message, a fault of the client: reconnect."""
+    INVALID_TEXT = 1007
+    """A text that is no UTF-8, a fault of the client: reconnect."""
+    TOO_LARGE = 1009
+    """A message over 64 KiB, a fault of the client: reconnect."""
     SLOW_CONSUMER = 4001
     """The client did not read what it was sent: reconnect."""
     NO_PONG = 4004
@@ -32,7 +38,10 @@ class CloseCode(IntEnum):
 
 REASONS = {
     CloseCode.GOING_AWAY: "going away",
+    CloseCode.PROTOCOL_ERROR: "no WebSocket frame",
     CloseCode.UNSUPPORTED_DATA: "binary messages are not taken",
+    CloseCode.INVALID_TEXT: "not UTF-8",
+    CloseCode.TOO_LARGE: "message too large",
     CloseCode.SLOW_CONSUMER: "slow consumer",
     CloseCode.NO_PONG: "no pong",
     CloseCode.TOKEN_EXPIRED: "token expired",

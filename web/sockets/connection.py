@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 from aiohttp import WSMessage, WSMsgType, web
 
 from app import metrics
+from delivery.entry import close_frame
 from delivery.hub import Hub
 from delivery.listener import Listener
 from web.sockets.close_codes import REASONS, CloseCode
 from web.sockets.protocol import MAX_COMMAND_BYTES
 from web.sockets.sink import PlainSink
 
-HEARTBEAT_SECONDS = 25.0
+HEARTBEAT_SECONDS = 25
 PONG_SECONDS = 10.0
 END_SECONDS = 15.0
 """A socket that is closed, by either side, is gone after so long. It is longer than aiohttp waits for the answer to a close frame."""
@@ -36,11 +37,13 @@ class Connection(ABC):
         self.knows_delay = False
         """Whether the client was told last that this worker is behind the log."""
         self._socket = web.WebSocketResponse(
-            protocols=(self.subprotocol,), autoping=False, compress=False, max_msg_size=self.max_message_bytes + 1
+            protocols=(self.subprotocol,), autoping=False, autoclose=False, compress=False, max_msg_size=self.max_message_bytes + 1
         )
         self._transport: asyncio.Transport | None = None
-        self._closing: asyncio.Task[Any] | None = None
-        self._opened = asyncio.Event()
+        """Once the handshake is answered."""
+        self._limited = False
+        self._close_frame: bytes | None = None
+        """What ends it from this side; nothing else is sent behind that."""
         self._ponged = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -50,25 +53,20 @@ class Connection(ABC):
             await self.before_handshake()
             await self._socket.prepare(request)
             self._transport = request.transport
-            self._opened.set()
-            if self._closing is None:  # else it was ended while the answer to the handshake was being written
+            if self._close_frame is not None:  # it was ended while the answer to the handshake was being written
+                self._say_close()
+            else:
                 self.sink.start(request)
                 self.spawn(self._beat())
                 self.spawn(self.run())
             async for message in self._socket:
-                await self._take(message)
+                if self._close_frame is None:
+                    await self._take(message)
         finally:
             self._limit_end()
-            self.sink.stop()
-            if self.listener is not None:
-                self.hub.unregister(self.listener)
-            for task in self._tasks:
-                task.cancel()
+            self._leave()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            if self._closing is not None and self._opened.is_set():
-                await self._closing
-            elif self._closing is not None:
-                self._closing.cancel()
+            await self._finish()
         return self._socket
 
     def spawn(self, work: Any) -> None:
@@ -79,26 +77,47 @@ class Connection(ABC):
 
     def close(self, code: int, reason: str | None = None) -> bool:
         """Close with a code; whether it is this one that stands, the first."""
-        if self._closing is not None:
+        if self._close_frame is not None:
             return False
-        text = reason if reason is not None else REASONS[CloseCode(code)]
+        self._close_frame = close_frame(code, reason if reason is not None else REASONS[CloseCode(code)])
         self.sink.end()  # nothing follows a close frame (RFC 6455, section 5.5.1)
-        self._closing = asyncio.ensure_future(self._end(code, text.encode()[:123]))
+        self._say_close()
+        # Not here: who closes may be in the middle of delivering to others.
+        asyncio.get_running_loop().call_soon(self._leave)
         return True
 
-    async def _end(self, code: int, message: bytes) -> None:
-        await self._opened.wait()
-        self._limit_end()
-        await self._socket.close(code=code, message=message)
+    def _say_close(self) -> None:
+        """Write the close frame. The socket stays for the client's answer: cut before that, the code may never be read.
+
+        aiohttp's own close waits for no answer while something waits for the next message, as is always so here.
+        """
+        if self._transport is not None and self._close_frame is not None and not self._socket.closed and not self._transport.is_closing():
+            self._transport.write(self._close_frame)
+            self._limit_end()
+
+    def _leave(self) -> None:
+        """Deliver nothing more, and do nothing more."""
+        self.sink.stop()
+        if self.listener is not None:
+            self.hub.unregister(self.listener)
+        for task in self._tasks:
+            task.cancel()
+
+    async def _finish(self) -> None:
+        """Close what is below: behind the client's close frame, which is answered unless ours came first."""
+        if self._close_frame is not None and self._transport is not None:
+            self._transport.close()
+        elif self._socket.close_code is not None:  # else there never was a socket, or this worker stops
+            await self._socket.close(drain=False)
 
     def _limit_end(self) -> None:
         """Cut the socket if it is still there in a while.
 
         A transport that is closed sends first what it holds, and a client that never reads would have it hold that for ever.
         """
-        if self._transport is not None:
+        if self._transport is not None and not self._limited:
+            self._limited = True
             asyncio.get_running_loop().call_later(END_SECONDS, self._transport.abort)
-            self._transport = None
 
     def drained(self) -> None:
         """The socket takes more again."""

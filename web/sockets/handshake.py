@@ -67,11 +67,16 @@ class Sockets(Service):
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """GET /events."""
         self._check_place_of_caller(request)
-        seat = self._enter(request)
         try:
-            return await self._admit_stream(request, seat)
-        finally:
-            seat.leave()
+            seat = self._enter(request)
+            try:
+                return await self._admit_stream(request, seat)
+            finally:
+                seat.leave()
+        except Problem as problem:
+            if problem.status == 503 and stream.is_event_source(request):
+                return stream.come_back()
+            raise
 
     def _check_place_of_caller(self, request: web.Request) -> None:
         refuse_foreign_host(request, self._context.settings)

@@ -31,10 +31,6 @@ MAX_COMMAND_BYTES = 64 * 1024
 MAX_POSITION_LENGTH = 200
 """Longest text taken for a position, in characters; what we give out is shorter."""
 
-NOT_UTF8 = 1007
-TOO_LARGE = 1009
-"""RFC 6455, section 7.4.1."""
-
 _ID: Final = re.compile(r"[1-9][0-9]{0,15}")
 
 
@@ -142,7 +138,7 @@ class Protocol:
             data.decode()
             message = orjson.loads(data)
         except UnicodeError:
-            return Close(NOT_UTF8, "not UTF-8")
+            return Close(CloseCode.INVALID_TEXT, REASONS[CloseCode.INVALID_TEXT])
         except orjson.JSONDecodeError:  # too deep as well, beyond some 1,000 levels
             return _violation("no JSON")
         return message if type(message) is dict else _violation("no JSON object")
@@ -158,7 +154,7 @@ def _violation(what: str) -> Close:
 
 
 def _too_large(max_bytes: int) -> Close:
-    return Close(TOO_LARGE, f"a command has at most {max_bytes} bytes")
+    return Close(CloseCode.TOO_LARGE, f"a command has at most {max_bytes} bytes")
 
 
 def _is_command_id(value: object) -> TypeGuard[CommandId]:

@@ -30,6 +30,19 @@ HEADERS = {
 }
 
 
+def is_event_source(request: web.Request) -> bool:
+    """Whether it is an EventSource that asks: they all send this, and nothing else."""
+    return request.headers.get("Accept") == "text/event-stream"
+
+
+def come_back() -> web.Response:
+    """What an EventSource is answered while this worker takes no streams: one that ends at once.
+
+    At a status of 503 it would give up for good, and with it the id that leads on.
+    """
+    return web.Response(body=f"retry: {RETRY_MS}\n\n: {REASONS[CloseCode.UNAVAILABLE]}\n\n".encode(), headers=HEADERS)
+
+
 class EventStream:
     """One client's event stream."""
 

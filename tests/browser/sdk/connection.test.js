@@ -62,7 +62,7 @@ test("connecting resolves with the welcome", async () => {
 
 test("codes that mean stop stop, all others try again", async () => {
   const names = { 4501: "unauthenticated", 4502: "disconnected", 4503: "protocol_violation", 4504: "limit", 4599: "stopped" };
-  for (const code of [4501, 4502, 4503, 4504, 4599, 1000, 1001, 1006, 1011, 4001, 4004, 4005, 4006, 4499]) {
+  for (const code of [4501, 4502, 4503, 4504, 4599, 1000, 1001, 1002, 1003, 1006, 1007, 1009, 1011, 4001, 4004, 4005, 4006, 4499]) {
     const world = made();
     const done = world.client.connect();
     world.socket().accept();
@@ -309,6 +309,64 @@ test("a refresh that is refused, fails, or brings the old token is tried again, 
   await world.clock.pass(400_000);
   equal([calls, socket.commands("refresh").length, world.errors(), world.sockets.length], [4, 2, ["bad_token"], 1]);
   keep();
+});
+
+/** How often a client asks for a token in 20 minutes; each is good for five, by a server whose clock is `ahead` of the client's. */
+async function asks(ahead, more) {
+  let calls = 0;
+  const token = () => {
+    calls += 1;
+    const issuedAt = world.clock.now + ahead;
+    return jwt(issuedAt + 300_000, `n${calls}`, more(issuedAt / 1_000));
+  };
+  const world = made({ token }, { random: () => 0 });
+  world.client.connect();
+  await turn();
+  const socket = world.socket();
+  socket.welcome();
+  for (let step = 0; step < 60; step += 1) {
+    const before = socket.commands("refresh").length;
+    await world.clock.pass(20_000);
+    if (socket.commands("refresh").length > before) socket.reply("refresh");
+    else socket.say({ type: "later" });
+  }
+  equal([world.sockets.length, world.errors()], [1, []]);
+  return calls;
+}
+
+test("a device whose clock is wrong renews its tokens in time, and no more often", async () => {
+  for (const ahead of [0, 600_000, -600_000]) equal(await asks(ahead, (iat) => ({ iat })), 6, `${ahead}`);
+});
+
+test("a clock that is ahead, and tokens that do not say since when they are good, make no storm", async () => {
+  const calls = await asks(-600_000, () => ({}));
+  ok(calls < 12, `asked ${calls} times`);
+});
+
+test("nothing waits any more behind a client that is closed while it asks for a token", async () => {
+  const world = made({ token: () => new Promise(() => {}) });
+  world.client.connect();
+  await turn();
+  world.client.close();
+  equal(world.clock.waiting, 0);
+});
+
+test("a client that was stopped holds on to no page, and one that connects again does", async () => {
+  const world = made();
+  let held = 0;
+  for (const target of [world.page, world.document]) {
+    const { addEventListener, removeEventListener } = target;
+    target.addEventListener = (...given) => { held += 1; addEventListener.apply(target, given); };
+    target.removeEventListener = (...given) => { held -= 1; removeEventListener.apply(target, given); };
+  }
+  world.client.connect();
+  const watching = held;
+  world.socket().lose(4502);
+  equal([watching > 0, held], [true, 0]);
+  world.client.connect();
+  equal(held, watching);
+  world.client.close();
+  equal(held, 0);
 });
 
 test("a newer token that comes when its connection is gone is not sent on the next one", async () => {

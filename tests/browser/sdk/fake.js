@@ -185,7 +185,7 @@ export const mine = (position, tasks = []) => ({
 export const ids = (client, key = 42) => [...(client.streams.get(key)?.tasks.keys() ?? [])];
 
 /** A token as far as a client can read it. */
-export const jwt = (expiresAtMs, name = "a") => {
-  const claims = btoa(JSON.stringify({ sub: "7", exp: expiresAtMs / 1_000, name })).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+export const jwt = (expiresAtMs, name = "a", more = {}) => {
+  const claims = btoa(JSON.stringify({ sub: "7", exp: expiresAtMs / 1_000, name, ...more })).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
   return `aaa.${claims}.zzz`;
 };

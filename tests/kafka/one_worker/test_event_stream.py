@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import aiohttp
 import pytest
@@ -223,14 +224,31 @@ async def test_an_id_that_none_was_given_leads_to_gaps_and_snapshots(worker: Wor
 
 
 async def test_a_late_event_that_changes_more_than_it_tells_is_followed_by_a_snapshot(worker: Worker, services: Services) -> None:
-    owner = fresh()
-    team_id = await made_team(worker, services, owner)
+    owner, team_id, early_task, late_task = (fresh() for _ in range(4))
+
+    def at(value: dict[str, Any], minute: int) -> dict[str, Any]:
+        return value | {"timestamp": f"2026-01-01T10:{minute:02}:00Z"}
+
+    await services.send("team.created", at(team("team.created", team_id, owner), 0))
+    await services.send("task.created", at(task("task.created", team_id, early_task, owner), 1))
+    await services.send("team.created", at(team("team.created", team_id, owner), 3))
+    await services.send("task.created", at(task("task.created", team_id, late_task, owner), 4))
+    await eventually(lambda: team_with(worker, team_id, owner), lambda state: len(state["tasks"]) == 2)
     async with stream(worker, owner) as client:
-        await client.event(await some_event(services, team_id, owner))
-        early = team("team.deleted", team_id, owner) | {"timestamp": "2020-01-01T00:00:00Z"}
-        await services.send("team.deleted", early)
-        await client.event(await some_event(services, team_id, owner))
-        assert client.told in ([], [("gap", team_id, "reset"), ("snapshot", team_id, None)])
+        await client.event(await services.send("user.created", user(owner)))
+        deleted = await services.send("team.deleted", at(team("team.deleted", team_id, owner), 2))
+        await client.until(lambda seen: len(seen.told) == 2)
+        before, last = client.blocks[-3], client.last_id
+        assert before.data["eventId"] == deleted.event_id
+        assert client.told == [("gap", team_id, "reset"), ("snapshot", team_id, None)]
+        assert [one["taskId"] for one in client.blocks[-1].data["tasks"]] == [late_task]
+    async with stream(worker, owner, last_id=before.last_id) as client:  # who was cut off before the snapshot gets one
+        await client.until(lambda seen: len(seen.told) == 2)
+        assert client.told == [("gap", team_id, "unknown"), ("snapshot", team_id, None)]
+    async with stream(worker, owner, last_id=last) as client:  # and behind it there is nothing to tell again
+        live = await some_event(services, team_id, owner)
+        await client.event(live)
+        assert (client.told, client.event_ids) == ([], [live.event_id])
 
 
 # --- who may

@@ -42,7 +42,11 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 const REASONS = new Map([
   [1001, "the server is going away"],
+  [1002, "this client sent what is no WebSocket frame"],
+  [1003, "this client sent a binary message"],
   [1006, "the connection broke off, or could not be made"],
+  [1007, "this client sent what is no UTF-8"],
+  [1009, "this client sent more than a message may have"],
   [4001, "this client did not read what it was sent"],
   [4004, "the server did not hear from this client"],
   [4005, "the token expired"],
@@ -204,14 +208,29 @@ function applyTeam(stream, event) {
 
 // --- the connection: one socket after the other
 
-/** When a JWT expires, in milliseconds since 1970; null for what is no JWT, or never expires. */
-export function expiryOf(token) {
+/** A time that a JWT names, in milliseconds since 1970; null for what is no JWT, or names none. */
+function timeOf(token, claim) {
   try {
     const claims = JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/")));
-    return Number.isFinite(claims.exp) ? claims.exp * 1_000 : null;
+    return Number.isFinite(claims[claim]) ? claims[claim] * 1_000 : null;
   } catch {
     return null;
   }
+}
+
+/** When a JWT expires, in milliseconds since 1970; null for what is no JWT, or never expires. */
+export function expiryOf(token) {
+  return timeOf(token, "exp");
+}
+
+/** How long a token is good that the server has just taken, in milliseconds; below 0 where that cannot be told. */
+function lifetimeOf(token, now) {
+  const expiry = timeOf(token, "exp");
+  if (expiry === null) return Infinity;
+  const issued = timeOf(token, "iat");
+  const whole = issued === null ? expiry - now : expiry - issued;
+  // By a clock that is ahead it has expired already, which the server would not have taken; by one that is behind it lives too long.
+  return expiry > now ? Math.min(whole, expiry - now) : whole;
 }
 
 /** What of its surroundings the client uses, so that tests can put something else in its place. */
@@ -252,6 +271,7 @@ class Connection {
   #allowance = COMMANDS_BURST;
   #allowedAt = 0;
   #token = null;
+  #tokenGoodUntil = Infinity;
   #tokenReason = "connect";
   #refreshFailures = 0;
   #userId = null;
@@ -296,17 +316,17 @@ class Connection {
   }
 
   async #ask(reason) {
+    const dial = this.#dial;
     let token;
-    let late;
     const limit = new Promise((_, reject) => {
-      late = this.#platform.setTimeout(() => reject(new Error(`it took longer than ${TOKEN_MS / 1_000} s`)), TOKEN_MS);
+      this.#after("token", TOKEN_MS, () => reject(new Error(`it took longer than ${TOKEN_MS / 1_000} s`)));
     });
     try {
       token = await Promise.race([this.#options.token({ reason }), limit]);
     } catch (error) {
       throw new TeamcastError("token_failed", `the token callback failed: ${error?.message ?? error}`, { cause: error });
     } finally {
-      this.#platform.clearTimeout(late);
+      if (dial === this.#dial) this.#cancel("token");
     }
     if (token === null || token === undefined || token === "") throw new TeamcastError("no_token", "the token callback gave no token");
     // Nothing else fits into Sec-WebSocket-Protocol, and nothing else is in a JWT.
@@ -377,6 +397,7 @@ class Connection {
     this.#tokenReason = "connect";
     this.#heartbeatMs = message.heartbeat > 0 ? Math.min(300, Math.max(1, message.heartbeat)) * 1_000 : HEARTBEAT_MS;
     this.#after("beat", this.#heartbeatMs, () => this.#beat());
+    this.#tokenTaken();
     this.#planRefresh();
     this.#on.welcome(message);
     this.#tell({ state: "connected" });
@@ -446,10 +467,14 @@ class Connection {
 
   // --- the token
 
+  #tokenTaken() {
+    const now = this.#platform.now();
+    this.#tokenGoodUntil = this.#token === null ? Infinity : now + lifetimeOf(this.#token, now);
+  }
+
   #planRefresh() {
-    const expiry = this.#token === null ? null : expiryOf(this.#token);
-    if (expiry === null) return;
-    const left = expiry - this.#platform.now();
+    const left = this.#token === null ? Infinity : this.#tokenGoodUntil - this.#platform.now();
+    if (left === Infinity) return;
     const lead = Math.min(REFRESH_LEAD_MS, left / 3);
     const jitter = this.#platform.random() * Math.min(REFRESH_LEAD_MS / 2, left / 10);
     const floor = REFRESH_MIN_MS * 2 ** Math.min(6, this.#refreshFailures);
@@ -483,7 +508,9 @@ class Connection {
         return;
       }
       this.#token = token;
-      this.#refreshFailures = 0;
+      this.#tokenTaken();
+      // One that has expired when it comes, by this clock, must not be renewed again and again.
+      this.#refreshFailures = this.#tokenGoodUntil > this.#platform.now() ? 0 : this.#refreshFailures + 1;
       this.#planRefresh();
     });
   }
@@ -884,6 +911,7 @@ export class Teamcast extends EventTarget {
       this.#connecting?.resolve(this.#welcome);
       this.#connecting = null;
     } else if (status.state === "stopped") {
+      this.#unwatch?.();
       this.#giveUp(status.error);
       for (const inbox of [...this.#inboxes]) inbox.finish(status.error);
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -87,6 +88,102 @@ async def test_the_first_code_stands(talk: Talk) -> None:
 
 async def test_who_is_disconnected_while_the_handshake_is_answered_gets_the_code_and_nothing_else(talk: Talk) -> None:
     assert await talk(lambda connection: connection.sink.disconnect(), lambda connection: connection.sink.send(b"{}")) == ([], 4502)
+
+
+# --- the end of the socket below
+
+
+@pytest.fixture
+async def line() -> AsyncIterator[Callable[[Callable[[Scripted], object]], Any]]:
+    """Opens a scripted connection of a client that does nothing by itself; gives the connection and the client's side."""
+    made: list[Scripted] = []
+    writers: list[asyncio.StreamWriter] = []
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await made[-1].serve(request)
+
+    app = web.Application()
+    app.router.add_get("/ws", handle)
+    async with TestServer(app, host="127.0.0.1") as server:
+
+        async def connect(
+            after: Callable[[Scripted], object], handshake: bytes = HANDSHAKE
+        ) -> tuple[Scripted, asyncio.StreamReader, asyncio.StreamWriter, bytes]:
+            made.append(Scripted(nothing, after))
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writers.append(writer)
+            writer.write(handshake)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            return made[-1], reader, writer, head
+
+        yield connect
+        for writer in writers:
+            writer.close()
+
+
+def masked(opcode: int, payload: bytes) -> bytes:
+    """A client's frame; its mask is zero."""
+    return bytes([0x80 | opcode, 0x80 | len(payload)]) + bytes(4) + payload
+
+
+async def ended(reader: asyncio.StreamReader) -> bytes:
+    """Everything until the server closes."""
+    return await asyncio.wait_for(reader.read(), 5)
+
+
+DISCONNECTED = b"\x88\x0e" + (4502).to_bytes(2, "big") + b"disconnected"
+
+
+async def test_a_socket_that_is_closed_stays_until_the_client_has_answered(line: Any) -> None:
+    _connection, reader, writer, _head = await line(lambda one: one.close(CloseCode.DISCONNECTED))
+    assert await reader.readexactly(len(DISCONNECTED)) == DISCONNECTED
+    writer.write(masked(1, b"on its way"))  # to a socket that is gone this would be answered with a reset, and the code be lost
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(reader.read(1), 0.1)
+    writer.write(masked(8, (4502).to_bytes(2, "big")))
+    assert await ended(reader) == b""
+
+
+async def test_a_client_that_closes_is_answered_once(line: Any) -> None:
+    _connection, reader, writer, _head = await line(nothing)
+    writer.write(masked(8, (1000).to_bytes(2, "big")))
+    assert await ended(reader) == b"\x88\x02" + (1000).to_bytes(2, "big")
+
+
+async def test_closing_frames_that_cross_are_answered_with_nothing_more(line: Any) -> None:
+    connection, reader, writer, _head = await line(nothing)
+    writer.write(masked(8, (1000).to_bytes(2, "big")))
+    assert connection.close(CloseCode.DISCONNECTED)
+    assert await ended(reader) == DISCONNECTED
+
+
+async def test_a_client_that_never_answers_is_cut(line: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("web.sockets.connection.END_SECONDS", 0.2)
+    _connection, reader, _writer, _head = await line(lambda one: one.close(CloseCode.DISCONNECTED))
+    with suppress(ConnectionResetError):
+        await ended(reader)
+    assert reader.at_eof() or reader.exception()
+
+
+async def test_a_handshake_that_is_none_gets_its_answer(line: Any) -> None:
+    *_, head = await line(nothing, HANDSHAKE.replace(b"Sec-WebSocket-Key", b"X-Key"))
+    assert head.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_what_a_closed_client_sends_is_not_looked_at(line: Any) -> None:
+    connection, reader, writer, _head = await line(nothing)
+    taken: list[str] = []
+
+    async def take(message: str) -> None:
+        taken.append(message)
+
+    connection.text = take
+    writer.write(masked(1, b"before"))
+    await eventually(lambda: asyncio.sleep(0, taken), lambda found: found == ["before"], 5)
+    connection.close(CloseCode.LIMIT)
+    writer.write(masked(1, b"after") + masked(9, b"ping") + masked(8, b""))
+    assert await ended(reader) == b"\x88\x0f" + (4504).to_bytes(2, "big") + b"limit reached"
+    assert taken == ["before"]
 
 
 # --- clients that never read
