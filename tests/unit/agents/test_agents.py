@@ -75,7 +75,7 @@ class Event:
 class Stream:
     def __init__(self, event: Event) -> None:
         self._event = event
-        self.channel = SimpleNamespace(queue=SimpleNamespace(empty=lambda: True))
+        self.channel = SimpleNamespace(queue=SimpleNamespace(empty=lambda: True, qsize=lambda: 99))
         self.app = SimpleNamespace(consumer=SimpleNamespace(take=lambda message: message is event.message))
 
     def noack(self) -> Stream:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -74,6 +75,7 @@ class Consumer:
         assert options["enable_auto_commit"] is False
         assert "group_id" not in options
         self.at = 0
+        self._fetcher = SimpleNamespace(_fetch_min_bytes=1, _fetch_max_wait_ms=100)
 
     async def start(self) -> None:
         self.log.consumers += 1
