@@ -14,8 +14,11 @@ from aiohttp import web_protocol
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.web_runner import AppRunner
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.consumer import consumer as consumer_module
 from aiokafka.consumer import fetcher
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.cli.worker import worker as worker_command
@@ -26,6 +29,7 @@ from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.web.drivers import aiohttp as faust_web
+from prometheus_client import Histogram
 
 
 def parameters(function: Any) -> list[str]:
@@ -279,3 +283,53 @@ def test_the_worker_command_says_its_banner_in_a_hook() -> None:
 def test_an_admin_client_sends_requests_of_ours() -> None:
     assert parameters(AIOKafkaAdminClient._send_request) == ["self", "request", "node_id"]
     assert parameters(OffsetFetchRequest.__init__) == ["self", "consumer_group", "partitions"]
+
+
+# --- aiokafka's fetcher and producer
+
+
+def test_a_consumer_makes_its_fetcher_of_a_name_in_its_module() -> None:
+    assert isinstance(consumer_module.Fetcher, type)
+    assert "= Fetcher(" in source(consumer_module.AIOKafkaConsumer)
+
+
+@pytest.mark.parametrize("name", ["_fetch_min_bytes", "_fetch_max_wait_ms"])
+def test_a_fetch_is_written_with_what_the_fetcher_says_then(name: str) -> None:
+    assert f"self.{name}" in source(fetcher.Fetcher._get_actions_per_node)
+
+
+def test_what_the_fetcher_has_under_way() -> None:
+    routine = source(fetcher.Fetcher._fetch_requests_routine)
+    assert "self._in_flight.add(node_id)" in routine
+    assert "self._get_actions_per_node(assignment)" in routine
+    assert "self._proc_fetch_request(assignment, node_id, request)" in routine
+    assert parameters(fetcher.FetchResult.calculate_backoff) == ["self"]
+    assert "self._fetcher_timeout" in source(fetcher.Fetcher._get_actions_per_node)
+    assert "self._records[tp]" in source(fetcher.Fetcher._get_actions_per_node)
+
+
+def test_a_fetch_is_sent_by_the_client_and_answered_for_what_the_request_names() -> None:
+    process = source(fetcher.Fetcher._proc_fetch_request)
+    assert "await self._client.send(node_id, request)" in process
+    assert "in request.topics" in process
+    assert "tp_state.timestamp" in process
+
+
+@pytest.mark.parametrize("name", ["_max_wait_ms", "_min_bytes", "_max_bytes", "_isolation_level", "_topics", "_rack_id"])
+def test_what_a_fetch_request_holds(name: str) -> None:
+    assert name in FetchRequest(1, 1, 1, 0, []).__dict__
+
+
+def test_a_batch_of_records_is_ours_to_fill() -> None:
+    builder = BatchBuilder(100, 0)
+    assert builder.append(timestamp=None, key=b"k", value=b"v", headers=[]) is not None
+    assert builder.append(timestamp=None, key=b"k", value=b"x" * 100, headers=[]) is None
+    assert (builder.record_count(), builder.closed()) == (1, True)
+    assert parameters(aiokafka.AIOKafkaProducer.send_batch) == ["self", "batch", "topic", "partition"]
+
+
+def test_what_a_histogram_is_made_of() -> None:
+    observe = source(Histogram.observe)
+    assert "self._sum.inc(amount)" in observe
+    assert "self._upper_bounds" in observe
+    assert "self._buckets[i].inc(" in observe
