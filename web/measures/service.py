@@ -18,7 +18,8 @@ from app.version import VERSION
 from delivery.hub import Hub
 from delivery.tail import Tail
 from tables.table import StateTable
-from web.measures import ownership, teams
+from web.measures import flow, ownership, teams
+from web.measures.flow import Flow
 from web.measures.ownership import Partition, Sample
 from web.measures.teams import Progress
 
@@ -69,6 +70,7 @@ class Measures(Service):
         self._whole: Lag | None = None
         self._away = False
         self._progress: list[Progress] = []
+        self._recent = flow.Recent()
         metrics.BUILD.info({"version": VERSION})
 
     # --- taken every few seconds
@@ -77,6 +79,7 @@ class Measures(Service):
     async def _poll(self) -> None:
         while not self.should_stop:
             began = monotonic()
+            self._recent.note(flow.counts(began))
             await self._sample()
             self._progress = await teams.progress(self._table, self._tail, self._settings.team_series_max + 1)
             await self.sleep(max(0.1, POLL_SECONDS - (monotonic() - began)))
@@ -144,6 +147,15 @@ class Measures(Service):
         # The gauge is what every kind of connection counts itself in.
         open_here = sum(sample.value for family in metrics.CONNECTIONS.collect() for sample in family.samples)
         return int(open_here), teams.connections(self._hub.feeds)
+
+    def flow(self) -> Flow:
+        """What this worker reads and delivers."""
+        return self._recent.flow(flow.counts(monotonic()))
+
+    async def hot_teams(self, limit: int) -> list[dict[str, Any]]:
+        """Teams of the whole cluster with most events of the last minute, as the API tells them."""
+        found = await flow.hot(self._tail, sorted(self._tail.offsets()), time() * 1000, limit)
+        return [{"teamId": team_id, "perSecond": events / flow.HOT_SECONDS} for team_id, events in found]
 
     def worker(self) -> dict[str, Any]:
         """This worker, as the API tells it."""

@@ -52,6 +52,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation("GET", "/api/tables/{name}/{key}", "One row; admin.", "user", _READ, "Row"),
     Operation("GET", "/api/lag", "How far the groups are behind, and the teams that wait longest; admin.", "user", _ADMIN, "Lag"),
+    Operation("GET", "/api/flow", "What comes in by topic, how long it takes to a socket, and hot teams; admin.", "user", _ADMIN, "Flow"),
     Operation("GET", "/api/connections", "Open sockets by worker and by team; admin.", "user", _ADMIN, "Connections"),
     Operation("GET", "/api/cluster", "The workers; admin.", "user", _ADMIN, "Cluster"),
     *(
@@ -86,6 +87,7 @@ OPERATIONS: tuple[Operation, ...] = (
         query=("userId", "teamId"),
     ),
     Operation("GET", "/", "The board.", "anyone", (200, 403), None, "text/html"),
+    Operation("GET", "/ops", "The operations page.", "anyone", (200, 403), None, "text/html"),
 )
 """Every operation beside those that workers have among themselves, and the files of pages."""
 

@@ -18,6 +18,8 @@ MAYBE_ID: Schema = {"type": ["integer", "null"], "minimum": 0, "maximum": MAX_ID
 CURSOR = re.compile(r"([2-7][0-9a-f])*")
 """A key of /api/tables in hexadecimal."""
 COUNT: Schema = {"type": "integer", "minimum": 0}
+AMOUNT: Schema = {"type": "number", "minimum": 0}
+MAYBE_AMOUNT: Schema = {"type": ["number", "null"], "minimum": 0}
 TEXT: Schema = {"type": ["string", "null"]}
 POSITION: Schema = {"type": "string", "description": "Opaque. Those of one team compare as strings in log order."}
 EMAIL = r"^[^\s\x00-\x1f\x7f-\x9f@,;<>]+@[^\s\x00-\x1f\x7f-\x9f@,;<>]+$"
@@ -135,6 +137,26 @@ SCHEMAS: dict[str, Schema] = {
         needed=("groups", "teams"),
         groups=array(GROUP),
         teams=array(shape(teamId=ID, position=TEXT, ageSeconds={"type": "number", "minimum": 0})),
+        unreachable=SILENT,
+    ),
+    "Flow": shape(
+        needed=("seconds", "topics", "delivery", "teams"),
+        seconds=AMOUNT | {"description": "What rates are the mean of."},
+        topics=array(
+            shape(
+                topic={"type": "string"},
+                perSecond=MAYBE_AMOUNT | {"description": "Source records read; null for team.events, which comes of them."},
+                deadLettersPerSecond=AMOUNT,
+                retentionSeconds=MAYBE_AMOUNT | {"description": "null: records are kept for ever, or there is no such topic."},
+                headroomSeconds={
+                    "type": ["number", "null"],
+                    "description": "Time until unread records may expire, below 0 when they may have; null where it is not known.",
+                },
+            )
+        ),
+        delivery=shape(perSecond=AMOUNT, p50=MAYBE_AMOUNT, p99=MAYBE_AMOUNT)
+        | {"description": "From the source record's time to the write to a socket, seconds; null where nothing was delivered."},
+        teams=array(shape(teamId=ID, perSecond=AMOUNT)) | {"description": "Those with most events of the last minute."},
         unreachable=SILENT,
     ),
     "Connections": shape(
