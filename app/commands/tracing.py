@@ -12,8 +12,6 @@ from aiokafka import TopicPartition
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from app.commands.lag import REQUESTS
-from app.commands.letter_list import LETTER_TOPICS
-from app.commands.output import time_text
 from app.commands.worker_api import WorkerApi
 from app.commands.workers import workers
 from app.domain.decode import decode
@@ -22,11 +20,13 @@ from app.domain.events import Source
 from app.domain.fold import deltas
 from app.domain.positions import parse as parse_position
 from app.domain.positions import position
+from app.domain.timestamps import time_text
 from app.domain.topics import SOURCE_TOPICS, UNIFIED, dead_letter_topic
 from app.domain.unified import UnifiedRecord, parse
 from app.errors import Unavailable
 from app.kafka import letter_trail
 from app.kafka.directory import Worker
+from app.kafka.letter_list import LETTER_TOPICS
 from app.kafka.letters import letter_of
 from app.kafka.log_id import log_ids
 from app.kafka.partitioner import partition_of

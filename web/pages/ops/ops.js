@@ -2,8 +2,11 @@ import { byId, setAttribute, setText } from "/shared/dom.js";
 import { clearFaults, onSubmit, showFaults, wireDialogs } from "/shared/forms.js";
 import { wireTheme } from "/shared/theming.js";
 import { get, hasToken, useToken } from "./api.js";
-import { Overview } from "./overview.js";
+import { Letters } from "./letters.js";
 import { toast } from "./notices.js";
+import { Overview } from "./overview.js";
+import { Tables } from "./tables.js";
+import { Team } from "./team.js";
 
 /** The page: its views, and whether it may look. */
 class App {
@@ -110,4 +113,4 @@ function decode(part) {
 }
 
 wireDialogs();
-new App({}).start();
+new App({ tables: (app) => new Tables(app), teams: (app) => new Team(app), letters: (app) => new Letters(app) }).start();
