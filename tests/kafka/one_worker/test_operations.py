@@ -14,8 +14,6 @@ from tests.kafka.services import Services, member, task
 from tests.kafka.waiting import eventually
 from tests.processes import Worker
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 
 async def a_letter(worker: Worker, services: Services, value: bytes, topic: str = "task.created") -> str:
     """A record that is no event, once its dead letter is there."""
