@@ -11,7 +11,7 @@ from mode import Service
 from app import metrics
 from app.errors import Unavailable
 from app.kafka.cluster import Cluster
-from app.kafka.lag import Lag, LagMeter
+from app.kafka.lag import GroupLag, Lag, LagMeter, PartitionLag
 from app.kafka.topics import CHANGELOG, GROUP
 from app.settings import Settings
 from app.version import VERSION
@@ -177,13 +177,17 @@ class Measures(Service):
     def _headroom(self, sample: Sample) -> dict[str, float]:
         return sample.lag.headroom([one for _group, found in self._reported(sample) for one in found], time())
 
-    def _reported(self, sample: Sample) -> list[tuple[str, list[Any]]]:
+    def _reported(self, sample: Sample) -> list[tuple[str, list[PartitionLag]]]:
         mine = ownership.owned(frozenset(self._assigned()), sample, self._before, alone=self._alone())
         speaks = self._speaks()
-        return [
-            (one.group, list(ownership.reported(one, mine if one.group == GROUP else frozenset(), speaks=speaks)))
-            for one in sample.lag.groups
-        ]
+        return [(one.group, self._reported_of(one, mine, speaks)) for one in sample.lag.groups]
+
+    @staticmethod
+    def _reported_of(group: GroupLag, mine: Set[Partition], speaks: bool) -> list[PartitionLag]:
+        if group.group == GROUP:
+            return list(ownership.reported(group, mine, speaks=speaks))
+        # Of other groups no worker owns anything: the one that speaks tells all.
+        return list(group.partitions) if speaks else []
 
     def collect(self) -> None:
         """Bring the gauges up to date; nothing here waits."""
@@ -211,8 +215,8 @@ class Measures(Service):
             metrics.RETENTION_HEADROOM.labels(topic=topic).set(left)
             metrics.RETENTION.labels(topic=topic).set(sample.lag.retention[topic] or 0)
         if self._speaks():
-            for one in sample.lag.groups:
-                metrics.GROUP_MEMBERS.labels(group=one.group).set(one.members)
+            for told in sample.lag.groups:
+                metrics.GROUP_MEMBERS.labels(group=told.group).set(told.members)
         owned = self._table.owned()
         held = sum(count for tp, count in sample.lag.records.items() if tp.topic == CHANGELOG and tp.partition in owned)
         metrics.CHANGELOG_RECORDS.set(held)
