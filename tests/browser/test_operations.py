@@ -49,7 +49,7 @@ async def a_team(worker: Worker, services: Services) -> tuple[int, int, int]:
     await team_with(worker, team_id, ada)
     await services.send("task.created", task("task.created", team_id, task_id, ada, title="First"), partition=1)
     await services.send("task.updated", task("task.updated", team_id, task_id, ada, title="Second"), partition=1)
-    await eventually(lambda: worker.request("GET", f"/api/history/{team_id}"), lambda found: found[1].get("total") == 4)
+    await eventually(lambda: worker.request("GET", f"/api/history/{team_id}"), lambda found: found[1].get("total") == 3)
     return team_id, ada, task_id
 
 
@@ -73,7 +73,7 @@ async def test_figures_charts_partitions_and_hot_teams_of_a_real_worker(worker: 
     hot = page.get_by_test_id("hot").get_by_role("link", name=str(team_id))
     await expect(hot).to_be_visible(timeout=FIGURES_MS)
     await hot.click()
-    await expect(page.get_by_test_id("team-note")).to_contain_text("4 events")
+    await expect(page.get_by_test_id("team-note")).to_contain_text("3 events")
 
 
 async def test_the_lines_of_a_chart_move_on(worker: Worker, services: Services, boards: Boards) -> None:
@@ -101,7 +101,7 @@ async def test_rows_are_found_by_a_prefix_and_told_whole(worker: Worker, service
     await page.get_by_test_id("prefix").fill(f"{team_id}/{task_id}")
     await rows.get_by_role("button").click()
     await page.get_by_test_id("row-history").click()
-    await expect(page.get_by_test_id("event")).to_have_count(4)
+    await expect(page.get_by_test_id("event")).to_have_count(3)
 
 
 async def test_a_teams_history_is_stepped_through(worker: Worker, services: Services, boards: Boards) -> None:
@@ -109,7 +109,7 @@ async def test_a_teams_history_is_stepped_through(worker: Worker, services: Serv
     page = await operations(boards, f"teams/{team_id}")
     state, tasks = page.get_by_test_id("team-state"), page.get_by_test_id("state-task")
 
-    await expect(page.get_by_test_id("step-note")).to_have_text("4 of 4")
+    await expect(page.get_by_test_id("step-note")).to_have_text("3 of 3")
     await expect(tasks).to_contain_text("Second")
     await expect(tasks).to_have_attribute("data-mark", "changed")
     assert json.loads(await page.get_by_test_id("event-text").inner_text())["position"]
@@ -118,7 +118,7 @@ async def test_a_teams_history_is_stepped_through(worker: Worker, services: Serv
     await expect(tasks).to_have_attribute("data-mark", "new")
     await page.get_by_test_id("events").locator("[aria-current] button").press("ArrowUp")
     await expect(tasks).to_have_count(0)
-    await expect(page.get_by_test_id("step-note")).to_have_text("2 of 4")
+    await expect(page.get_by_test_id("step-note")).to_have_text("1 of 3")
     await page.get_by_test_id("step-first").click()
     await expect(state).to_contain_text("Not there yet")
     await page.get_by_test_id("step").press("ArrowRight")

@@ -28,7 +28,7 @@ export class Overview {
     this.#app = app;
     const make = (name, options) => new Chart(byId(`chart-${name}`), options);
     this.#charts = {
-      flow: make("flow", { label: "Events read a second, by topic", format: rate, axis: short, least: 1, empty: "Nothing came in." }),
+      flow: make("flow", { label: "Events read a second, by topic", format: rate, least: 1, empty: "Nothing came in." }),
       lag: make("lag", { label: "Records not read, by group", format: count, axis: short, least: 10, empty: "No lag is known." }),
       connections: make("connections", { label: "Open sockets and streams, by worker", format: count, axis: short, least: 4, empty: "No worker has told." }),
       delivery: make("delivery", { label: "From the source record to the socket", format: duration, least: 0.05, empty: "Nothing was delivered." }),
