@@ -38,7 +38,7 @@ async def a_letter(worker: Worker, services: Services, value: bytes) -> str:
     """A record that is no event, once its dead letter is there."""
     sent = await services.send("task.created", value)
     name = f"{sent.topic}-{sent.partition}-{sent.offset}"
-    await eventually(lambda: worker.request("GET", f"/api/deadletters/{name}"), lambda found: found[0] == 200)
+    await eventually(lambda: worker.request("GET", f"/api/deadletters/{name}", timeout=30), lambda found: found[0] == 200)
     return name
 
 
@@ -49,7 +49,7 @@ async def a_team(worker: Worker, services: Services) -> tuple[int, int, int]:
     await team_with(worker, team_id, ada)
     await services.send("task.created", task("task.created", team_id, task_id, ada, title="First"), partition=1)
     await services.send("task.updated", task("task.updated", team_id, task_id, ada, title="Second"), partition=1)
-    await eventually(lambda: worker.request("GET", f"/api/history/{team_id}"), lambda found: found[1].get("total") == 3)
+    await eventually(lambda: worker.request("GET", f"/api/history/{team_id}", timeout=30), lambda found: found[1].get("total") == 3)
     return team_id, ada, task_id
 
 
