@@ -12,6 +12,7 @@ from app.settings import Settings
 from delivery.hub import Hub
 from delivery.tail import Tail
 from tables.table import StateTable
+from web.log_reads import LogReads
 from web.measures import Measures
 from web.peers import Peers
 
@@ -35,5 +36,9 @@ class Context:
     authenticator: Authenticator = field(init=False)
     """Proves tokens."""
 
+    log_reads: LogReads = field(init=False)
+    """Reads the log for administrators."""
+
     def __post_init__(self) -> None:
+        self.log_reads = LogReads(self.settings)
         self.authenticator = Authenticator(self.settings)

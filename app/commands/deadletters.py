@@ -11,13 +11,14 @@ import click
 from faust.cli import argument, option
 
 from app.commands.command import Command
-from app.commands.letter_list import LETTER_TOPICS, OPEN, Found, Letters, collect, find, record_of, step_json
-from app.commands.letter_replay import Replay, discard, replay, sending
-from app.commands.output import JSON_OPTION, print_json, print_table, printable, say, time_text
+from app.commands.output import JSON_OPTION, print_json, print_table, printable, say
 from app.commands.since import since_option
 from app.domain.errors import Code
+from app.domain.timestamps import time_text
 from app.domain.topics import SOURCE_TOPICS, UNIFIED, dead_letter_topic
 from app.errors import TeamcastError
+from app.kafka.letter_list import LETTER_TOPICS, OPEN, Found, Letters, collect, find, is_name, record_of, step_json
+from app.kafka.letter_replay import Replay, discard, replay, sending
 from app.kafka.letter_trail import Step
 from app.kafka.letters import original_of
 from app.kafka.reading import Log, Record
@@ -77,7 +78,7 @@ async def run(  # noqa: PLR0917  (its options)
     async with Log(self.settings) as log:
         if action == "list":
             found = await collect(log, chosen, since, scan)
-            found.found = [one for one in found.found if _wanted(one, codes, only_open)]
+            found.narrow(codes, [OPEN] if only_open else [])
             _print_list(found, limit, as_json)
             return
         if action == "show":
@@ -85,8 +86,9 @@ async def run(  # noqa: PLR0917  (its options)
             _print_letter(one, await record_of(log, one), raw, as_json)
             return
         if everything:
-            # Oldest first, as they were written.
-            letters_found = [one for one in reversed((await collect(log, chosen, since, scan)).found) if _wanted(one, codes, True)]
+            collected = await collect(log, chosen, since, scan)
+            collected.narrow(codes, [OPEN])
+            letters_found = collected.found[::-1]  # oldest first, as they were written
         else:
             letters_found = await _named(log, letters, since, scan)
         how = Replay(None if value_file is None else _read(value_file), plain, not no_check)
@@ -134,14 +136,8 @@ def _check_arguments(action: str, letters: tuple[str, ...], everything: bool, va
     if raw and action != "show":
         raise click.UsageError("--raw goes with show")
     for letter in letters:
-        topic, *place = letter.rsplit("-", 2)
-        numbers = len(place) == 2 and all(part.isascii() and part.isdigit() and len(part) < 19 for part in place)
-        if not numbers or topic not in (*SOURCE_TOPICS, UNIFIED, *LETTER_TOPICS):
+        if not is_name(letter):
             raise click.UsageError(f"{printable(letter)} names no dead letter; they look like task.created-3-17")
-
-
-def _wanted(one: Found, codes: tuple[str, ...], only_open: bool) -> bool:
-    return (not codes or one.letter.code in codes) and (not only_open or one.status == OPEN)
 
 
 async def _named(log: Log, names: Sequence[str], since: int | None, scan: int) -> list[Found]:
@@ -159,17 +155,7 @@ def _read(file: str) -> bytes:
 def _print_list(letters: Letters, limit: int, as_json: bool) -> None:
     shown = letters.found[:limit]
     if as_json:
-        print_json(
-            {
-                "counts": letters.counts(),
-                "letters": [one.as_json() for one in shown],
-                "listed": len(shown),
-                "found": len(letters.found),
-                "recordsRead": letters.read,
-                "recordsNotRead": letters.left_out,
-                "foreignRecords": letters.foreign,
-            }
-        )
+        print_json(letters.as_json(limit))
         return
     if not letters.found:
         say("No dead letters.")

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 import click
 
-from app.domain.events import MAX_ID, team_key
-
-_KEY = re.compile(r"(?:(team|user):)?([1-9][0-9]{0,15})")
+from app.domain.events import key_named
 
 
 def key_of(text: str) -> str:
@@ -17,10 +13,10 @@ def key_of(text: str) -> str:
     Raises:
         UsageError: It is none of them.
     """
-    found = _KEY.fullmatch(text)
-    if found is None or int(found[2]) > MAX_ID:
+    found = key_named(text)
+    if found is None:
         raise click.UsageError(f"{text!r} is no team: give its id, such as 42, or user:7 for a user's own stream")
-    return f"user:{found[2]}" if found[1] == "user" else team_key(int(found[2]))
+    return found
 
 
 def user_id_of(text: str) -> int:
@@ -29,7 +25,7 @@ def user_id_of(text: str) -> int:
     Raises:
         UsageError: It is none.
     """
-    found = _KEY.fullmatch(text)
-    if found is None or found[1] == "team" or int(found[2]) > MAX_ID:
+    found = key_named(text if ":" in text else f"user:{text}")
+    if found is None or not found.startswith("user:"):
         raise click.UsageError(f"{text!r} is no user: give an id, such as 7")
-    return int(found[2])
+    return int(found.removeprefix("user:"))

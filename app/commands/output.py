@@ -12,8 +12,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from app.domain.timestamps import from_millis
-
 JSON_OPTION = option("--json", "as_json", is_flag=True, default=False, help="Print JSON in place of tables.")
 
 PIPE_WIDTH = 160
@@ -58,11 +56,6 @@ def cell(value: object) -> str:
 def printable(text: str) -> str:
     """A text without anything that a terminal would take for an order: what is not printable stands as its escape."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in text)
-
-
-def time_text(ms: int | None) -> str | None:
-    """Milliseconds since the epoch as RFC 3339, to the millisecond."""
-    return None if ms is None or ms < 0 else from_millis(ms)[:-4] + "Z"
 
 
 def age_text(seconds: float | None) -> str:

@@ -11,17 +11,10 @@ from faust.cli import argument, option
 
 from app.commands.command import Command
 from app.commands.keys import key_of
-from app.commands.output import JSON_OPTION, print_json, print_table, say, time_text
-from app.commands.refold import Rebuilt
+from app.commands.output import JSON_OPTION, print_json, print_table, say
 from app.commands.since import since_option
-from app.domain.positions import position
-from app.domain.topics import UNIFIED
-from app.domain.unified import UnifiedRecord
-from app.errors import TeamcastError
-from app.kafka.log_id import log_ids
-from app.kafka.partitioner import partition_of
-from app.kafka.reading import Log, Record
-from delivery.window import DuplicateWindow, identities
+from app.kafka.reading import Log
+from delivery.history import History, Told
 
 OPTIONS = (
     argument("team", metavar="TEAM"),
@@ -41,28 +34,18 @@ async def run(self: Command, team: str, since: int | None, limit: int, refold: b
     key = key_of(team)
     as_json = as_json or self.json
     async with Log(self.settings) as log:
-        if UNIFIED not in log.topics:
-            raise TeamcastError(f"there is no topic {UNIFIED}")
-        log_id = (await log_ids(log.admin, [UNIFIED]))[UNIFIED]
-        tps = log.partitions([UNIFIED])
-        [span] = await log.spans([tps[partition_of(key.encode(), len(tps))]], since_ms=since)
-        rebuilt = Rebuilt(key, log_id)
-        window = DuplicateWindow(self.settings.duplicate_window)
-        shown: deque[dict[str, Any]] = deque(maxlen=limit)
-        async for record in log.records([span]):
-            if record.key != key.encode():
-                continue
-            repeat = window.distance(record.offset, identities(record.key, record.value or b"", record.headers)) is not None
-            found = rebuilt.fold(record)
-            if found is not None:
-                shown.append(_told(log_id, record, found, repeat))
+        history = await History.of(log, key, self.settings.duplicate_window, since_ms=since)
+        shown: deque[Told] = deque(maxlen=limit)
+        async for one in history.events():
+            shown.append(one)
+    rebuilt, span = history.rebuilt, history.span
     told = {
         "key": key,
         "partition": span.tp.partition,
         "fromOffset": span.first,
         "toOffset": span.end,
-        "whole": span.first == 0,
-        "events": list(shown),
+        "whole": history.whole,
+        "events": [one.as_json() for one in shown],
         "total": rebuilt.events,
         "skipped": rebuilt.skipped,
     }
@@ -74,22 +57,6 @@ async def run(self: Command, team: str, since: int | None, limit: int, refold: b
         say(orjson.dumps(rebuilt.state(), option=orjson.OPT_INDENT_2).decode())
         if span.first > 0:
             say("The log does not begin with the first event (or --since left it out): this is the state of these events alone.")
-
-
-def _told(log_id: str, record: Record, found: UnifiedRecord, repeat: bool) -> dict[str, Any]:
-    event, source = found.event, found.source
-    return {
-        "offset": record.offset,
-        "position": position(log_id, event.key, record.offset, record.headers),
-        "writtenAt": time_text(record.timestamp),
-        "timestamp": event.timestamp,
-        "type": event.type,
-        "eventId": event.event_id,
-        "actorId": event.actor_id,
-        "source": f"{source.topic}-{source.partition}-{source.offset}",
-        "repeat": repeat,
-        "data": event.data,
-    }
 
 
 def _print(told: dict[str, Any]) -> None:

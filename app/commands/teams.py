@@ -9,10 +9,11 @@ import click
 from faust.cli import option
 
 from app.commands.command import Command
-from app.commands.output import JSON_OPTION, age_text, print_json, print_table, say, time_text
+from app.commands.output import JSON_OPTION, age_text, print_json, print_table, say
 from app.commands.since import since_option
 from app.commands.team_activity import Activity, activity
 from app.commands.worker_api import URL_OPTION, WorkerApi, worker_api
+from app.domain.timestamps import time_text
 from app.kafka.reading import Log
 
 SCAN = 100_000

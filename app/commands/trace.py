@@ -8,10 +8,11 @@ import click
 from faust.cli import argument, option
 
 from app.commands.command import Command
-from app.commands.output import JSON_OPTION, print_json, print_table, say, time_text
+from app.commands.output import JSON_OPTION, print_json, print_table, say
 from app.commands.since import since_option
 from app.commands.tracing import Bounds, Trace, follow
 from app.commands.worker_api import URL_OPTION, worker_api
+from app.domain.timestamps import time_text
 from app.errors import TeamcastError
 from app.kafka.reading import Log
 

@@ -11,9 +11,6 @@ import orjson
 from aiokafka import TopicPartition
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
-from app.commands.lag import REQUESTS
-from app.commands.letter_list import LETTER_TOPICS
-from app.commands.output import time_text
 from app.commands.worker_api import WorkerApi
 from app.commands.workers import workers
 from app.domain.decode import decode
@@ -22,20 +19,24 @@ from app.domain.events import Source
 from app.domain.fold import deltas
 from app.domain.positions import parse as parse_position
 from app.domain.positions import position
-from app.domain.topics import SOURCE_TOPICS, UNIFIED, dead_letter_topic
+from app.domain.requests import parse_request
+from app.domain.timestamps import time_text
+from app.domain.topics import MAIL_DEAD_LETTERS, REQUESTS, SOURCE_TOPICS, UNIFIED, dead_letter_topic
 from app.domain.unified import UnifiedRecord, parse
 from app.errors import Unavailable
 from app.kafka import letter_trail
 from app.kafka.directory import Worker
+from app.kafka.letter_list import LETTER_TOPICS
 from app.kafka.letters import letter_of
 from app.kafka.log_id import log_ids
 from app.kafka.partitioner import partition_of
 from app.kafka.reading import Log, Record, Span
-from app.kafka.topics import GROUP
+from app.kafka.topics import GROUP, OUTBOX_CHANGELOG
+from notifications.rows import State, Status, decode_state, digest, merge, state_key
 
 SKEW_MS = 60_000
 """How far the clocks of brokers may differ: a read begins so much before the source record's time."""
-MAIL_TOPICS = (REQUESTS, "notification.deadletter")
+MAIL_TOPICS = (REQUESTS, MAIL_DEAD_LETTERS)
 TABLES = {"team": "teams", "member": "members", "task": "tasks", "user": "users"}
 
 SOURCE_HEADERS = ("source-topic", "source-partition", "source-offset", "source-timestamp")
@@ -304,9 +305,55 @@ async def _mails(log: Log, trace: Trace, event_id: str, bounds: Bounds) -> None:
         trace.not_looked.append(f"mails: there is no topic {REQUESTS}")
         return
     needle = orjson.dumps(event_id)
+    asked: dict[bytes, tuple[int, str]] = {}
     async for record in log.records(await _spans(log, trace, log.partitions(topics), bounds)):
-        if needle in (record.value or b""):
-            what = "asked for" if record.topic == REQUESTS else "given up"
-            to = (record.key or b"").decode(errors="replace")
-            trace.add("mail", f"{record.topic}-{record.partition} at {record.offset}", record.timestamp, f"{what}, for {to}")
-    trace.not_looked.append("whether the mail server took a mail: the notification service's log and metrics tell")
+        if needle not in (record.value or b""):
+            continue
+        to = (record.key or b"").decode(errors="replace")
+        what = f"given up, for {to}"
+        if record.topic == REQUESTS:
+            try:
+                request = parse_request(record.key, record.value)
+            except BadRecord:
+                continue  # an order of the notification service's own
+            if request.event_id != event_id:
+                continue  # it names the event somewhere in its texts
+            what = f"asked for, for {to} ({request.reason})"
+            asked[state_key(request.recipient, digest(request.key, event_id))] = record.partition, to
+        trace.add("mail", f"{record.topic}-{record.partition} at {record.offset}", record.timestamp, what)
+    if asked:
+        await _outcomes(log, trace, asked, bounds)
+
+
+async def _outcomes(log: Log, trace: Trace, asked: dict[bytes, tuple[int, str]], bounds: Bounds) -> None:
+    """What the outbox of the notification service says of mails, by the keys of their states: partition and recipient."""
+    partitions = {partition for partition, _to in asked.values()}
+    tps = [tp for tp in log.partitions([OUTBOX_CHANGELOG]) if tp.partition in partitions]
+    rows: dict[bytes, bytes] = {}
+    async for record in log.records(await _spans(log, trace, tps, bounds)):
+        key = record.key
+        if key not in asked or record.value is None:
+            continue  # a state that is forgotten was one that had ended: what it said last is told while the log has it
+        rows[key] = merge(key, rows.get(key), record.value) or record.value
+    for key, (partition, to) in asked.items():
+        where = f"{OUTBOX_CHANGELOG}-{partition}"
+        if key in rows:
+            state = decode_state(rows[key])
+            trace.add("mail", where, state.changed or state.tried or state.since or None, f"{outcome(state)}, for {to}")
+        else:
+            trace.add("mail", where, None, f"not in the outbox: not read yet, or ended long ago; for {to}")
+
+
+def outcome(state: State) -> str:
+    """What became of a mail so far."""
+    tries = "" if not state.attempts else f" after {state.attempts} tries" if state.attempts > 1 else " at the first try"
+    error = f": {state.error}" if state.error else ""
+    told = {
+        Status.SENT: f"taken by the mail server{tries}",
+        Status.DEAD: f"given up{tries}{error}",
+        Status.EXPIRED: "not sent: the event was too old",
+        Status.CANCELLED: "cancelled",
+        Status.TRYING: "being sent",
+        Status.WAITING: f"waits{tries}{error}",
+    }
+    return told[state.status]

@@ -16,7 +16,6 @@ from app.commands.command import Command
 from app.commands.keys import key_of
 from app.commands.output import JSON_OPTION, print_json, print_table, say
 from app.commands.owner_rows import Owners
-from app.commands.refold import Difference, Rebuilt, Verdict, compare, verdict
 from app.commands.snapshot_file import Snapshot
 from app.commands.worker_api import URL_OPTION, worker_api
 from app.domain.events import team_key
@@ -26,6 +25,7 @@ from app.errors import TeamcastError
 from app.kafka.log_id import log_ids
 from app.kafka.partitioner import partition_of
 from app.kafka.reading import Log, Span
+from tables.refold import Difference, Rebuilt, Verdict, compare, verdict
 from tables.seed import Seed
 
 AT_ONCE = 500

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ import orjson
 
 MAX_ID = 2**53 - 1
 """Largest id: browsers hold every integer up to this one exactly (ECMAScript ``Number.MAX_SAFE_INTEGER``)."""
+
+_KEY = re.compile(r"(?:(team|user):)?([1-9][0-9]{0,15})")
 
 
 @dataclass(slots=True, frozen=True)
@@ -59,3 +62,11 @@ def team_key(team_id: int) -> str:
 def user_key(user_id: int) -> str:
     """Key of the records that reach one user alone."""
     return f"user:{user_id}"
+
+
+def key_named(text: str) -> str | None:
+    """The key that people mean by ``42``, ``team:42`` or ``user:7``; ``None`` for anything else."""
+    found = _KEY.fullmatch(text)
+    if found is None or int(found[2]) > MAX_ID:
+        return None
+    return user_key(int(found[2])) if found[1] == "user" else team_key(int(found[2]))

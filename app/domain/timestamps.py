@@ -36,6 +36,11 @@ def from_millis(ms: int) -> str:
     return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="microseconds") + "Z"
 
 
+def time_text(ms: int | None) -> str | None:
+    """Milliseconds since the epoch to the millisecond, for people; ``None`` where there is none."""
+    return None if ms is None or ms < 0 else from_millis(ms)[:-4] + "Z"
+
+
 def normalise(text: str, record_ms: int) -> tuple[str, bool]:
     """The time of an event, from the producer's ``text`` and the record's own time in milliseconds since the epoch.
 

@@ -19,17 +19,17 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError, for_code
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaError, OffsetOutOfRangeError, for_code
 from aiokafka.protocol.commit import OffsetFetchRequest
 
-from app.domain.topics import SOURCE_TOPICS, UNIFIED
+from app.domain.topics import REQUESTS, SOURCE_TOPICS, UNIFIED
 from app.errors import Unavailable
 from app.kafka.client import connection
-from app.kafka.topics import CHANGELOG, GROUP
+from app.kafka.topics import CHANGELOG, GROUP, MAIL_GROUP
 from app.settings import Settings
 
-READS: Final[Mapping[str, tuple[str, ...]]] = {GROUP: (*SOURCE_TOPICS, UNIFIED)}
-"""The consumer groups of this project, and the topics that each reads."""
+READS: Final[Mapping[str, tuple[str, ...]]] = {GROUP: (*SOURCE_TOPICS, UNIFIED), MAIL_GROUP: (REQUESTS,)}
+"""The consumer groups of this project, and the topics that each reads. Another than the first is left out where it never was."""
 
 MEASURE_SECONDS = 10.0
 """Bound on one measurement: brokers that do not answer within it are out of reach."""
@@ -73,6 +73,16 @@ class PartitionLag:
 
 
 @dataclass(slots=True, frozen=True)
+class Member:
+    """One process of a group."""
+
+    client: str
+    host: str
+    partitions: int
+    """Of all topics, those of tables too."""
+
+
+@dataclass(slots=True, frozen=True)
 class GroupLag:
     """How far a group is behind."""
 
@@ -82,6 +92,7 @@ class GroupLag:
     members: int
     partitions: tuple[PartitionLag, ...]
     """Of every topic of the group that exists, sorted."""
+    processes: tuple[Member, ...] = ()
 
 
 @dataclass(slots=True, frozen=True)
@@ -196,8 +207,14 @@ class LagMeter:
         groups = []
         unread: dict[Place, None] = {}
         rows: dict[str, list[tuple[TopicPartition, int | None, int, int]]] = {}
-        for group, found in tps.items():
-            committed = await _committed(admin, group, found)
+        for group, found in list(tps.items()):
+            try:
+                committed = await _committed(admin, group, found)
+            except GroupAuthorizationFailedError:
+                if group == GROUP:
+                    raise
+                del tps[group]  # another service's, which an administrator may have kept from us
+                continue
             rows[group] = []
             for tp in found:
                 at, first, end = committed.get(tp), begins[tp], ends[tp]
@@ -209,12 +226,15 @@ class LagMeter:
                     unread[tp, start] = None
         oldest = await self._times(consumer, unread)
         for group, partitions in rows.items():
-            state, members, assigned = await _members(admin, group)
+            state, processes, assigned = await _members(admin, group)
             lags = (
                 PartitionLag(tp.topic, tp.partition, at, ends[tp], lag, oldest.get((tp, start)) if lag else None, assigned.get(tp))
                 for tp, at, lag, start in partitions
             )
-            groups.append(GroupLag(group, state, members, tuple(sorted(lags, key=lambda one: (one.topic, one.partition)))))
+            if group != GROUP and not processes and all(at is None for _tp, at, _lag, _start in partitions):
+                continue  # a service that was never started is behind with nothing
+            ordered = tuple(sorted(lags, key=lambda one: (one.topic, one.partition)))
+            groups.append(GroupLag(group, state, len(processes), ordered, processes))
         held = {tp: ends[tp] - begins[tp] for tp in every}
         return Lag(tuple(groups), await self._keeps(admin, list(there)), held)
 
@@ -277,18 +297,19 @@ async def _committed(admin: AIOKafkaAdminClient, group: str, tps: Iterable[Topic
     return found
 
 
-async def _members(admin: AIOKafkaAdminClient, group: str) -> tuple[str, int, dict[TopicPartition, str]]:
-    """A group's state, how many members it has, and which of them is assigned what."""
+async def _members(admin: AIOKafkaAdminClient, group: str) -> tuple[str, tuple[Member, ...], dict[TopicPartition, str]]:
+    """A group's state, its members, and which of them is assigned what; a group that never was is dead."""
     [response] = await admin.describe_consumer_groups([group])
     [(error, _group, state, _kind, _protocol, members, *_)] = response.groups
     if error:
         raise for_code(error)(group)
-    assigned = {}
-    for member_id, _client, _host, _metadata, assignment in members:
-        if assignment:
-            for tp in ConsumerProtocolMemberAssignment.decode(assignment).partitions():
-                assigned[tp] = member_id
-    return state, len(members), assigned
+    assigned: dict[TopicPartition, str] = {}
+    processes = []
+    for member_id, client, host, _metadata, assignment, *_ in members:
+        theirs = ConsumerProtocolMemberAssignment.decode(assignment).partitions() if assignment else []
+        assigned |= dict.fromkeys(theirs, member_id)
+        processes.append(Member(client, host.lstrip("/"), len(theirs)))
+    return state or "Dead", tuple(processes), assigned
 
 
 async def _retention(admin: AIOKafkaAdminClient, topics: list[str]) -> dict[str, float | None]:

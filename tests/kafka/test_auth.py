@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from time import time
@@ -43,6 +44,8 @@ class World:
     team: int
     task: int
     member: int
+    letter: str
+    """A dead letter."""
 
     def headers(self, who: str) -> dict[str, str]:
         """How one of them asks."""
@@ -81,10 +84,14 @@ async def world(broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory)
             Worker(broker.bootstrap, folder, env=env, command=("worker", "-l", "debug")) as worker,
             Services(broker.bootstrap) as services,
         ):
-            found = World(worker, keys, team=fresh(), task=fresh(), member=fresh())
+            bad = await services.send("task.created", b"hello")
+            letter = f"{bad.topic}-{bad.partition}-{bad.offset}"
+            found = World(worker, keys, team=fresh(), task=fresh(), member=fresh(), letter=letter)
             await services.make_team(found.team, found.member)
             await services.send("task.created", task("task.created", found.team, found.task, found.member, title="Lock the door"))
             path = f"/api/tables/tasks/{found.team}/{found.task}"
+            await eventually(lambda: worker.request("GET", path, headers=found.headers("admin")), lambda seen: seen[0] == 200)
+            path = f"/api/deadletters/{letter}"
             await eventually(lambda: worker.request("GET", path, headers=found.headers("admin")), lambda seen: seen[0] == 200)
             yield found
 
@@ -115,6 +122,12 @@ ROUTES: list[tuple[str, str, str, dict[str, int]]] = [
     ("GET", "/api/tables/{name}", "/api/tables/tasks", ADMINS),
     ("GET", "/api/tables/{name}/{key:.+}", "/api/tables/tasks/{world.team}/{world.task}", ADMINS),
     ("GET", "/api/lag", "/api/lag", ADMINS),
+    ("GET", "/api/flow", "/api/flow", ADMINS),
+    ("GET", "/api/history/{key}", "/api/history/{world.team}", ADMINS),
+    ("GET", "/api/deadletters", "/api/deadletters", ADMINS),
+    ("GET", "/api/deadletters/{letter}", "/api/deadletters/{world.letter}", ADMINS),
+    ("POST", "/api/admin/deadletters/{letter}/replay", "/api/admin/deadletters/{world.letter}/replay", ADMINS),
+    ("POST", "/api/admin/deadletters/{letter}/discard", "/api/admin/deadletters/{world.letter}/discard", ADMINS),
     ("GET", "/api/connections", "/api/connections", ADMINS),
     ("GET", "/api/cluster", "/api/cluster", ADMINS),
     ("POST", "/api/events/{topic}", "/api/events/task.created", PRODUCERS),
@@ -123,6 +136,7 @@ ROUTES: list[tuple[str, str, str, dict[str, int]]] = [
     ("GET", "/internal/candidates/{user}", "/internal/candidates/{world.member}?upto=0", PEERS),
     ("GET", "/internal/tables", "/internal/tables", PEERS),
     ("GET", "/internal/lag", "/internal/lag", PEERS),
+    ("GET", "/internal/flow", "/internal/flow", PEERS),
     ("GET", "/internal/connections", "/internal/connections", PEERS),
     ("GET", "/internal/cluster", "/internal/cluster", PEERS),
     ("GET", "/internal/tables/{name}", "/internal/tables/tasks?prefix=&after=&limit=1", PEERS),
@@ -137,6 +151,8 @@ async def test_each_route_answers_each_caller(world: World, method: str, pattern
     bodies = {
         "/api/events/{topic}": task("task.created", world.team, fresh(), world.member),
         "/api/admin/disconnect": {"userId": fresh()},
+        "/api/admin/deadletters/{letter}/replay": {"value": json.dumps(task("task.created", world.team, fresh(), world.member))},
+        "/api/admin/deadletters/{letter}/discard": {"reason": "a test"},
     }
     arguments: dict[str, Any] = {"json": bodies[pattern]} if method == "POST" else {}
     found = {}
@@ -281,7 +297,7 @@ async def test_a_socket_without_a_key_server_says_come_back(
         pass
     env = {"JWT_JWKS_URL": gone.url, "HOST": "127.0.0.1", "ROLE": "gateway"}
     async with Worker(broker.bootstrap, tmp_path_factory.mktemp("keyless"), env=env) as worker:
-        keyless = World(worker, gone, world.team, world.task, world.member)
+        keyless = World(worker, gone, world.team, world.task, world.member, world.letter)
         text = signed(claims(world.member, now=time()), "ES256", "one")
         assert await close_code(keyless, f"/ws?token={text}") == 4006
         answer = await ask(worker, "GET", f"/api/teams/{world.team}", headers=keyless.headers("keyed"))

@@ -11,14 +11,15 @@ from mode import Service
 from app import metrics
 from app.errors import Unavailable
 from app.kafka.cluster import Cluster
-from app.kafka.lag import Lag, LagMeter
+from app.kafka.lag import GroupLag, Lag, LagMeter, PartitionLag
 from app.kafka.topics import CHANGELOG, GROUP
 from app.settings import Settings
 from app.version import VERSION
 from delivery.hub import Hub
 from delivery.tail import Tail
 from tables.table import StateTable
-from web.measures import ownership, teams
+from web.measures import flow, ownership, teams
+from web.measures.flow import Flow
 from web.measures.ownership import Partition, Sample
 from web.measures.teams import Progress
 
@@ -69,6 +70,7 @@ class Measures(Service):
         self._whole: Lag | None = None
         self._away = False
         self._progress: list[Progress] = []
+        self._recent = flow.Recent()
         metrics.BUILD.info({"version": VERSION})
 
     # --- taken every few seconds
@@ -77,6 +79,7 @@ class Measures(Service):
     async def _poll(self) -> None:
         while not self.should_stop:
             began = monotonic()
+            self._recent.note(flow.counts(began))
             await self._sample()
             self._progress = await teams.progress(self._table, self._tail, self._settings.team_series_max + 1)
             await self.sleep(max(0.1, POLL_SECONDS - (monotonic() - began)))
@@ -145,6 +148,15 @@ class Measures(Service):
         open_here = sum(sample.value for family in metrics.CONNECTIONS.collect() for sample in family.samples)
         return int(open_here), teams.connections(self._hub.feeds)
 
+    def flow(self) -> Flow:
+        """What this worker reads and delivers."""
+        return self._recent.flow(flow.counts(monotonic()))
+
+    async def hot_teams(self, limit: int) -> list[dict[str, Any]]:
+        """Teams of the whole cluster with most events of the last minute, as the API tells them."""
+        found = await flow.hot(self._tail, sorted(self._tail.offsets()), time() * 1000, limit)
+        return [{"teamId": team_id, "perSecond": events / flow.HOT_SECONDS} for team_id, events in found]
+
     def worker(self) -> dict[str, Any]:
         """This worker, as the API tells it."""
         partitions, standbys = self._table.held()
@@ -165,13 +177,17 @@ class Measures(Service):
     def _headroom(self, sample: Sample) -> dict[str, float]:
         return sample.lag.headroom([one for _group, found in self._reported(sample) for one in found], time())
 
-    def _reported(self, sample: Sample) -> list[tuple[str, list[Any]]]:
+    def _reported(self, sample: Sample) -> list[tuple[str, list[PartitionLag]]]:
         mine = ownership.owned(frozenset(self._assigned()), sample, self._before, alone=self._alone())
         speaks = self._speaks()
-        return [
-            (one.group, list(ownership.reported(one, mine if one.group == GROUP else frozenset(), speaks=speaks)))
-            for one in sample.lag.groups
-        ]
+        return [(one.group, self._reported_of(one, mine, speaks)) for one in sample.lag.groups]
+
+    @staticmethod
+    def _reported_of(group: GroupLag, mine: Set[Partition], speaks: bool) -> list[PartitionLag]:
+        if group.group == GROUP:
+            return list(ownership.reported(group, mine, speaks=speaks))
+        # Of other groups no worker owns anything: the one that speaks tells all.
+        return list(group.partitions) if speaks else []
 
     def collect(self) -> None:
         """Bring the gauges up to date; nothing here waits."""
@@ -199,8 +215,8 @@ class Measures(Service):
             metrics.RETENTION_HEADROOM.labels(topic=topic).set(left)
             metrics.RETENTION.labels(topic=topic).set(sample.lag.retention[topic] or 0)
         if self._speaks():
-            for one in sample.lag.groups:
-                metrics.GROUP_MEMBERS.labels(group=one.group).set(one.members)
+            for told in sample.lag.groups:
+                metrics.GROUP_MEMBERS.labels(group=told.group).set(told.members)
         owned = self._table.owned()
         held = sum(count for tp, count in sample.lag.records.items() if tp.topic == CHANGELOG and tp.partition in owned)
         metrics.CHANGELOG_RECORDS.set(held)

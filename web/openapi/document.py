@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Literal
 
+from app.domain.errors import Code
 from app.domain.events import MAX_ID
-from app.domain.topics import SOURCE_TOPICS
+from app.domain.topics import SOURCE_TOPICS, UNIFIED
 from app.version import VERSION
 from tables.inspect import TABLES
-from web.openapi.schemas import CURSOR, ID, SCHEMAS, USER_NAMED, Schema, array, body_of, ref
+from web.openapi.schemas import CURSOR, DISCARD, ID, REPLAY, SCHEMAS, USER_NAMED, Schema, array, body_of, ref
 
 Who = Literal["anyone", "metrics", "user", "stream"]
 
@@ -33,6 +34,7 @@ class Operation:
 
 
 EVENTS = "/api/events/"
+_LETTERS = ("topic", "code", "status", "limit")
 _READ = (200, 401, 403, 404, 503)
 _ADMIN = (200, 401, 403, 503)
 _BODY = (400, 401, 403, 408, 413, 415, 503)
@@ -52,6 +54,44 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation("GET", "/api/tables/{name}/{key}", "One row; admin.", "user", _READ, "Row"),
     Operation("GET", "/api/lag", "How far the groups are behind, and the teams that wait longest; admin.", "user", _ADMIN, "Lag"),
+    Operation("GET", "/api/flow", "What comes in by topic, how long it takes to a socket, and hot teams; admin.", "user", _ADMIN, "Flow"),
+    Operation(
+        "GET",
+        "/api/history/{key}",
+        "A team's events in the log, and what each changed; admin.",
+        "user",
+        (*_READ, 400),
+        "History",
+        query=("events", "before"),
+    ),
+    Operation(
+        "GET",
+        "/api/deadletters",
+        "What was no event; admin.",
+        "user",
+        (*_ADMIN, 400),
+        "Letters",
+        query=_LETTERS,
+    ),
+    Operation("GET", "/api/deadletters/{letter}", "One dead letter, with its record; admin.", "user", _READ, "Letter"),
+    Operation(
+        "POST",
+        "/api/admin/deadletters/{letter}/replay",
+        "Send its record once more; twice delivers one event; admin.",
+        "user",
+        (200, 404, 409, *_BODY),
+        "Replayed",
+        body=REPLAY,
+    ),
+    Operation(
+        "POST",
+        "/api/admin/deadletters/{letter}/discard",
+        "Note that it needs nothing more; admin.",
+        "user",
+        (200, 404, *_BODY),
+        "Discarded",
+        body=DISCARD,
+    ),
     Operation("GET", "/api/connections", "Open sockets by worker and by team; admin.", "user", _ADMIN, "Connections"),
     Operation("GET", "/api/cluster", "The workers; admin.", "user", _ADMIN, "Cluster"),
     *(
@@ -86,6 +126,7 @@ OPERATIONS: tuple[Operation, ...] = (
         query=("userId", "teamId"),
     ),
     Operation("GET", "/", "The board.", "anyone", (200, 403), None, "text/html"),
+    Operation("GET", "/ops", "The operations page.", "anyone", (200, 403), None, "text/html"),
 )
 """Every operation beside those that workers have among themselves, and the files of pages."""
 
@@ -96,6 +137,12 @@ PARAMETERS: dict[str, Schema] = {
     "key": {"type": "string", "minLength": 1},
     "prefix": {"type": "string", "description": "Begin of the keys."},
     "limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
+    "events": {"type": "integer", "minimum": 1, "maximum": 500, "default": 200},
+    "before": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1, "description": "Only events before this offset of the partition."},
+    "letter": {"type": "string", "minLength": 1, "description": "The place of its source record, or its own: task.created-3-17."},
+    "topic": array({"enum": [*SOURCE_TOPICS, UNIFIED]}) | {"description": "Of these source topics alone."},
+    "code": array({"enum": [code.value for code in Code]}) | {"description": "With these errors alone."},
+    "status": array({"enum": ["open", "replayed", "discarded"]}),
     "cursor": {"type": "string", "pattern": f"^{CURSOR.pattern}$", "description": "That of the page before."},
     "userId": ID | {"description": "Who it is, while authentication is off; otherwise the token says so."},
     "teamId": array(ID) | {"description": "Of these teams alone; all of the user's where it is missing."},
@@ -169,8 +216,8 @@ def _in_path(path: str) -> list[dict[str, Any]]:
 
 def _in_query(name: str) -> dict[str, Any]:
     place = "header" if name == "Last-Event-ID" else "query"
-    # One name, two meanings: the cursor of members is an id, that of rows is not.
-    return {"name": "cursor" if name == "after" else name, "in": place, "schema": PARAMETERS[name]}
+    # One name, two meanings: the cursor of members is an id, that of rows is not; and histories have a limit of their own.
+    return {"name": {"after": "cursor", "events": "limit"}.get(name, name), "in": place, "schema": PARAMETERS[name]}
 
 
 def _response(one: Operation, status: int) -> dict[str, Any]:

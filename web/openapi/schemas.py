@@ -18,6 +18,8 @@ MAYBE_ID: Schema = {"type": ["integer", "null"], "minimum": 0, "maximum": MAX_ID
 CURSOR = re.compile(r"([2-7][0-9a-f])*")
 """A key of /api/tables in hexadecimal."""
 COUNT: Schema = {"type": "integer", "minimum": 0}
+AMOUNT: Schema = {"type": "number", "minimum": 0}
+MAYBE_AMOUNT: Schema = {"type": ["number", "null"], "minimum": 0}
 TEXT: Schema = {"type": ["string", "null"]}
 POSITION: Schema = {"type": "string", "description": "Opaque. Those of one team compare as strings in log order."}
 EMAIL = r"^[^\s\x00-\x1f\x7f-\x9f@,;<>]+@[^\s\x00-\x1f\x7f-\x9f@,;<>]+$"
@@ -30,8 +32,13 @@ TIMESTAMP = (
 
 def shape(*, needed: tuple[str, ...] | None = None, extensible: bool = False, **properties: Schema) -> Schema:
     """An object; every member is needed unless some are named."""
-    found: Schema = {"type": "object", "properties": properties, "required": list(properties) if needed is None else list(needed)}
-    return found | ({} if extensible else {"additionalProperties": False})
+    return shaped(properties, needed) | ({"additionalProperties": True} if extensible else {})
+
+
+def shaped(properties: dict[str, Schema], needed: tuple[str, ...] | None = None) -> Schema:
+    """An object with these members and no others; every one is needed unless some are named."""
+    required = list(properties) if needed is None else list(needed)
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
 def array(items: Schema) -> Schema:
@@ -119,6 +126,48 @@ WORKER = shape(url={"type": "string"}, version={"type": "string"}, partitions=ar
 USER_NAMED = shape(extensible=True, userId=ID)
 """What /api/admin/disconnect takes."""
 
+BYTES: Schema = {"type": ["string", "null"], "contentEncoding": "base64", "description": "null where there is none."}
+REPLAY = shape(
+    needed=(),
+    extensible=True,
+    value=TEXT | {"description": "In place of the record's own value."},
+    plain={"type": "boolean", "description": "Leave out the CloudEvents headers: the value is the event itself."},
+    check={"type": "boolean", "description": "false: send even what would be a dead letter again."},
+)
+DISCARD = shape(needed=(), extensible=True, reason=TEXT | {"maxLength": 500})
+STEP: dict[str, Schema] = {
+    "action": {"enum": ["replayed", "discarded"]},
+    "at": {"type": "string"},
+    "topic": TEXT,
+    "partition": {"type": ["integer", "null"]},
+    "offset": {"type": ["integer", "null"]},
+    "eventId": TEXT,
+    "edited": {"type": "boolean"},
+    "reason": TEXT,
+}
+DONE = shaped({"letter": {"type": "string"}, **STEP}, needed=("letter", "action", "at"))
+LETTER: dict[str, Schema] = {
+    "letter": {"type": "string"},
+    "place": {"type": "string"},
+    "code": {"type": "string"},
+    "error": {"type": "string"},
+    "topic": {"type": "string"},
+    "partition": {"type": "integer"},
+    "offset": {"type": "integer"},
+    "failedAt": {"type": "string"},
+    "writtenAt": TEXT,
+    "bytes": {"type": ["integer", "null"]},
+    "valueWithheld": {"type": "boolean"},
+    "repeats": COUNT,
+    "status": {"enum": ["open", "replayed", "discarded"]},
+    "steps": array(shaped(STEP, needed=("action", "at"))),
+}
+SEEN: Schema = {
+    "type": "object",
+    "description": "What people see: by `team`, `member/7`, `task/1001` or `user`; null: gone.",
+    "additionalProperties": {"type": ["object", "null"]},
+}
+
 SCHEMAS: dict[str, Schema] = {
     "Problem": PROBLEM,
     "Member": MEMBER,
@@ -137,6 +186,75 @@ SCHEMAS: dict[str, Schema] = {
         teams=array(shape(teamId=ID, position=TEXT, ageSeconds={"type": "number", "minimum": 0})),
         unreachable=SILENT,
     ),
+    "Flow": shape(
+        needed=("seconds", "topics", "delivery", "teams"),
+        seconds=AMOUNT | {"description": "What rates are the mean of."},
+        topics=array(
+            shape(
+                topic={"type": "string"},
+                perSecond=MAYBE_AMOUNT | {"description": "Source records read; null for team.events, which comes of them."},
+                deadLettersPerSecond=AMOUNT,
+                retentionSeconds=MAYBE_AMOUNT | {"description": "null: records are kept for ever, or there is no such topic."},
+                headroomSeconds={
+                    "type": ["number", "null"],
+                    "description": "Time until unread records may expire, below 0 when they may have; null where it is not known.",
+                },
+            )
+        ),
+        delivery=shape(perSecond=AMOUNT, p50=MAYBE_AMOUNT, p99=MAYBE_AMOUNT)
+        | {"description": "From the source record's time to the write to a socket, seconds; null where nothing was delivered."},
+        teams=array(shape(teamId=ID, perSecond=AMOUNT)) | {"description": "Those with most events of the last minute."},
+        unreachable=SILENT,
+    ),
+    "History": shape(
+        key={"type": "string"},
+        partition=COUNT,
+        fromOffset=COUNT,
+        toOffset=COUNT,
+        whole={"type": "boolean", "description": "Whether the log was read from its very first record on."},
+        total=COUNT,
+        skipped=COUNT,
+        begin=SEEN,
+        events=array(
+            shape(
+                offset=COUNT,
+                position=POSITION,
+                writtenAt=TEXT,
+                timestamp={"type": "string"},
+                type={"type": "string"},
+                eventId={"type": "string"},
+                actorId={"type": ["integer", "null"]},
+                source={"type": "string"},
+                repeat={"type": "boolean"},
+                data={"type": "object"},
+                changes=SEEN,
+            )
+        ),
+    ),
+    "Letters": shape(
+        counts=array(
+            shape(
+                topic={"type": "string"},
+                code={"type": "string"},
+                letters=COUNT,
+                open=COUNT,
+                replayed=COUNT,
+                discarded=COUNT,
+                repeats=COUNT,
+                first=TEXT,
+                last=TEXT,
+            )
+        ),
+        letters=array(shaped(LETTER)),
+        listed=COUNT,
+        found=COUNT,
+        recordsRead=COUNT,
+        recordsNotRead=COUNT,
+        foreignRecords=COUNT,
+    ),
+    "Letter": shaped(LETTER | {"key": BYTES, "headers": array(shape(name={"type": "string"}, value=BYTES)), "value": BYTES}),
+    "Replayed": DONE,
+    "Discarded": DONE,
     "Connections": shape(
         needed=("workers", "teams"),
         workers=array(shape(worker={"type": "string"}, connections=COUNT)),

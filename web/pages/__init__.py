@@ -19,7 +19,7 @@ TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".s
 def add_pages(application: web.Application) -> None:
     """Add the pages and their files, each by its own route: there is no path to play tricks with."""
     _add(application, "/favicon.ico", FOLDER / "board" / "icon.svg")
-    for folder, address in (("board", "/"), ("sdk", None)):
+    for folder, address in (("board", "/"), ("ops", "/ops"), ("shared", None), ("sdk", None)):
         for file in sorted((FOLDER / folder).rglob("*")):
             if file.suffix in TYPES:
                 name = file.relative_to(FOLDER / folder).as_posix()

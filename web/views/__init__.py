@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from web.views import admin, documents, events, health, internal, lag, metrics, tables, teams, users
+from web.views import admin, documents, events, flow, health, history, internal, lag, letters, metrics, tables, teams, users
 from web.views.base import View
 
 ALL: tuple[type[View], ...] = (
@@ -14,6 +14,9 @@ ALL: tuple[type[View], ...] = (
     *users.VIEWS,
     *tables.VIEWS,
     *lag.VIEWS,
+    *flow.VIEWS,
+    *history.VIEWS,
+    *letters.VIEWS,
     *events.VIEWS,
     *internal.VIEWS,
 )

@@ -115,6 +115,17 @@ class Lag(InternalView):
         return answer(await self.context.measures.progress())
 
 
+class Flow(InternalView):
+    """What this worker reads and delivers."""
+
+    path = "/internal/flow"
+
+    async def get(self, request: web.Request) -> web.Response:
+        """Rates."""
+        self.peer(request)
+        return answer(self.context.measures.flow().as_json())
+
+
 class Connections(InternalView):
     """Open sockets of this worker."""
 
@@ -138,4 +149,4 @@ class Cluster(InternalView):
         return answer(self.context.measures.worker())
 
 
-VIEWS = (Seeds, Candidates, Counts, Rows, Lag, Connections, UserConnections, Cluster)
+VIEWS = (Seeds, Candidates, Counts, Rows, Lag, Flow, Connections, UserConnections, Cluster)

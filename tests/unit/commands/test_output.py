@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.commands.output import age_text, cell, printable, time_text
+from app.commands.output import age_text, cell, printable
 from app.commands.since import since_ms
+from app.domain.timestamps import time_text
 
 NOW = 1_795_428_000_000
 

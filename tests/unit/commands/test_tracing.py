@@ -12,12 +12,13 @@ from app.commands import snapshot_file
 from app.commands.keys import key_of, user_id_of
 from app.commands.snapshot_file import Snapshot
 from app.commands.team_activity import Activity
-from app.commands.tracing import _same, is_of, source_of_default
+from app.commands.tracing import _same, is_of, outcome, source_of_default
 from app.domain.events import Source, UnifiedEvent, encode
 from app.domain.rows import Row
 from app.domain.unified import UnifiedRecord, headers_for
 from app.errors import TeamcastError
 from app.kafka.reading import Record
+from notifications.rows import State, Status
 
 MS = 1_795_428_000_000
 
@@ -100,3 +101,17 @@ class TestSnapshotFiles:
         (tmp_path / "s.json").write_bytes(content)
         with pytest.raises(TeamcastError, match=r"snapshot"):
             snapshot_file.load(str(tmp_path / "s.json"))
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        (State(1, Status.SENT, attempts=1), "taken by the mail server at the first try"),
+        (State(1, Status.SENT, attempts=3), "taken by the mail server after 3 tries"),
+        (State(1, Status.DEAD, attempts=2, error="550 no"), "given up after 2 tries: 550 no"),
+        (State(1, Status.WAITING, error="no address yet"), "waits: no address yet"),
+        (State(1, Status.EXPIRED), "not sent: the event was too old"),
+    ],
+)
+def test_what_became_of_a_mail_is_said_in_words(state: State, told: str) -> None:
+    assert outcome(state) == told

@@ -1,7 +1,8 @@
 import { postEvent } from "./api.js";
-import { byId, setAttribute, setText } from "./dom.js";
+import { byId, setAttribute, setText } from "/shared/dom.js";
 import { Feed } from "./feed.js";
-import { wireDialogs } from "./forms.js";
+import { wireDialogs } from "/shared/forms.js";
+import { save, wireTheme } from "/shared/theming.js";
 import { wireKeys } from "./keys.js";
 import { learnName, paintAvatar, parseId, setMe } from "./people.js";
 import { Picker, remember } from "./picker.js";
@@ -251,23 +252,7 @@ function wireBoard(app) {
 }
 
 function wireChrome(app) {
-  const save = (name, value) => {
-    try {
-      localStorage.setItem(name, value);
-    } catch {
-      // Storage may be forbidden: the choice then lasts as long as the page.
-    }
-  };
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark.matches);
-  const labelTheme = () => setAttribute(byId("theme-button"), "aria-label", isDark() ? "Switch to the light theme" : "Switch to the dark theme");
-  dark.addEventListener("change", labelTheme);
-  labelTheme();
-  byId("theme-button").addEventListener("click", () => {
-    root.dataset.theme = isDark() ? "light" : "dark";
-    save("teamcast.theme", root.dataset.theme);
-    labelTheme();
-  });
+  wireTheme(byId("theme-button"));
 
   const showFeed = (open) => {
     root.dataset.feed = open ? "open" : "closed";

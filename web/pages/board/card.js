@@ -1,4 +1,4 @@
-import { h, icon, setAttribute, setText } from "./dom.js";
+import { h, icon, setAttribute, setText } from "/shared/dom.js";
 import { avatar, paintAvatar, personName } from "./people.js";
 import { deed, dueWords, overdue, priorityLevel, priorityWords } from "./words.js";
 

@@ -1,4 +1,4 @@
-import { h, icon, place, setAttribute, setText } from "./dom.js";
+import { h, icon, place, setAttribute, setText } from "/shared/dom.js";
 import { Card } from "./card.js";
 import { ordered } from "./order.js";
 import { avatar, paintAvatar, showOnline } from "./people.js";

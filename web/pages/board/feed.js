@@ -1,4 +1,4 @@
-import { byId, h, setText } from "./dom.js";
+import { byId, h, setText } from "/shared/dom.js";
 import { avatar } from "./people.js";
 import { clock, sentence } from "./words.js";
 

@@ -1,4 +1,4 @@
-import { h, setAttribute, setText } from "./dom.js";
+import { h, setAttribute, setText } from "/shared/dom.js";
 
 /** Largest id: every integer up to this one is exact in a browser. */
 export const MAX_ID = Number.MAX_SAFE_INTEGER;

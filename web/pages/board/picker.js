@@ -1,5 +1,5 @@
-import { byId, h } from "./dom.js";
-import { clearFaults, onSubmit, showFaults } from "./forms.js";
+import { byId, h } from "/shared/dom.js";
+import { clearFaults, onSubmit, showFaults } from "/shared/forms.js";
 import { avatar, knownName, learnName, parseId } from "./people.js";
 
 /** The simulator's users. */

@@ -5,11 +5,9 @@
     try {
       return localStorage.getItem(name);
     } catch {
-      return null; // storage may be forbidden; the page then follows the system
+      return null; // storage may be forbidden; the page then is as for anyone
     }
   };
-  const theme = read("teamcast.theme");
-  if (theme === "light" || theme === "dark") root.dataset.theme = theme;
   const wide = matchMedia("(min-width: 60rem)").matches;
   root.dataset.feed = wide && read("teamcast.feed") !== "closed" ? "open" : "closed";
   const user = new URLSearchParams(location.search).get("user") ?? "";

@@ -1,4 +1,4 @@
-import { byId, h, setAttribute, setText } from "./dom.js";
+import { byId, h, setAttribute, setText } from "/shared/dom.js";
 
 const LABELS = { idle: "Not connected", connecting: "Connecting…", live: "Live", offline: "Offline", stopped: "Stopped" };
 

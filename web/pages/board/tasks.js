@@ -1,5 +1,5 @@
-import { byId, setAttribute, setText } from "./dom.js";
-import { clearFaults, fillSelect, onSubmit, showFaults } from "./forms.js";
+import { byId, setAttribute, setText } from "/shared/dom.js";
+import { clearFaults, fillSelect, onSubmit, showFaults } from "/shared/forms.js";
 import { newId, personName } from "./people.js";
 import { dueDay, priorityWords } from "./words.js";
 

@@ -1,5 +1,5 @@
-import { byId, h, icon, setText } from "./dom.js";
-import { clearFaults, onSubmit, showFaults } from "./forms.js";
+import { byId, h, icon, setText } from "/shared/dom.js";
+import { clearFaults, onSubmit, showFaults } from "/shared/forms.js";
 import { avatar, newId, parseId, personName, showOnline } from "./people.js";
 
 /** Making teams, and who is in them. */

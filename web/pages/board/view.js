@@ -1,5 +1,5 @@
 import { Column } from "./column.js";
-import { batched, byId, h, icon, place, setAttribute } from "./dom.js";
+import { batched, byId, h, icon, place, setAttribute } from "/shared/dom.js";
 
 /** Pause between two drawings while events flood in, in milliseconds: still a blink. */
 const FLOOD_MS = 80;

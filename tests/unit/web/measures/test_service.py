@@ -12,7 +12,7 @@ from aiokafka.structs import TopicPartition
 from app import metrics
 from app.errors import Unavailable
 from app.kafka.lag import GroupLag, Lag, PartitionLag
-from app.kafka.topics import CHANGELOG, GROUP
+from app.kafka.topics import CHANGELOG, GROUP, MAIL_GROUP
 from app.settings import Settings
 from web.measures import Measures, service, teams
 
@@ -29,7 +29,7 @@ class World:
         self.workers = {ME: None}
         self.assigned: set[tuple[str, int]] = {("t", 0)}
         self.unread_for = 0.0
-        self.state, self.member = "Stable", "somebody"
+        self.group, self.state, self.member = GROUP, "Stable", "somebody"
         self.away = False
         rows = SimpleNamespace(estimated_rows=lambda _partition: 5, sizes=lambda: {"files": 7})
         table: Any = SimpleNamespace(owned=lambda: {0}, rows=rows)
@@ -48,7 +48,7 @@ class World:
         oldest, member = time() - self.unread_for if lag else None, self.member or None
         partitions = tuple(PartitionLag("t", number, 10, 10 + lag, lag, oldest, member) for number in (0, 1))
         records = {TopicPartition(CHANGELOG, 0): 40, TopicPartition(CHANGELOG, 1): 2}
-        return Lag((GroupLag(GROUP, self.state, 2, partitions),), {"t": 7 * DAY}, records, at=self.now)
+        return Lag((GroupLag(self.group, self.state, 2, partitions),), {"t": 7 * DAY}, records, at=self.now)
 
     async def sample(self) -> None:
         await self.measures._sample()
@@ -133,3 +133,12 @@ async def test_an_outage_is_one_line_and_its_end_another(world: World, caplog: p
         world.away = away
         await world.sample()
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+async def test_the_lag_of_another_service_is_told_whole_by_the_one_that_speaks(world: World) -> None:
+    world.group = MAIL_GROUP
+    await world.sample()
+    assert world.told() == {"0": 0.0, "1": 0.0, "members": 2.0}
+
+    world.workers = {"http://127.0.0.1:1": None, ME: None}
+    assert world.told() == {}

@@ -8,11 +8,11 @@ import orjson
 import pytest
 from aiokafka.structs import ConsumerRecord
 
-from app.commands.refold import MARGIN_MS, Rebuilt, compare, verdict
 from app.domain.events import Source, UnifiedEvent, encode
 from app.domain.rows import Row
 from app.domain.unified import headers_for
 from app.kafka.reading import Record
+from tables.refold import MARGIN_MS, Rebuilt, compare, verdict
 
 START_MS = 1_795_428_000_000
 

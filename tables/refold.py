@@ -48,6 +48,23 @@ class Rebuilt:
         self.last_offset, self.last_check = record.offset, check(self.log_id, self.key, record.offset, record.headers)
         return found
 
+    def seen(self, row_key: str) -> dict[str, Any] | None:
+        """One row as people see it; ``None`` where there is none, or it is hidden by a deletion. A team's own row is left to `state`."""
+        family, _, rest = row_key.partition("/")
+        row, number = self.rows.get(row_key), rest.rpartition("/")[2]
+        if row is None:
+            return None
+        if family == "user":
+            return states.user_state(int(number), row)
+        see = {"task": states.task_state, "member": states.member_state}[family]
+        return see(int(number), row, self.deleted)
+
+    @property
+    def deleted(self) -> str | None:
+        """The rank of the team's newest deletion; ``None`` where there is none, and for a user."""
+        kind, _, number = self.key.partition(":")
+        return states.deleted_rank(self.rows.get(f"team/{number}")) if kind == "team" else None
+
     def state(self) -> dict[str, Any]:
         """What people see of the rows."""
         kind, _, number = self.key.partition(":")

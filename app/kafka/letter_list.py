@@ -9,7 +9,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from app.commands.output import time_text
+from app.domain.timestamps import time_text
 from app.domain.topics import SOURCE_TOPICS, UNIFIED, dead_letter_topic
 from app.errors import Unavailable
 from app.kafka import letter_trail
@@ -19,6 +19,13 @@ from app.kafka.reading import Log, Record
 
 OPEN = "open"
 LETTER_TOPICS = tuple(dead_letter_topic(name) for name in (*SOURCE_TOPICS, UNIFIED))
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can name a dead letter: the place of its source record, or its own."""
+    topic, *place = text.rsplit("-", 2)
+    numbers = len(place) == 2 and all(part.isascii() and part.isdigit() and len(part) < 19 for part in place)
+    return numbers and topic in (*SOURCE_TOPICS, UNIFIED, *LETTER_TOPICS)
 
 
 @dataclass(slots=True)
@@ -69,6 +76,23 @@ class Letters:
     """Records of the time asked for that were not read, to keep the read bounded; all older than those that were."""
     foreign: int = 0
     """Records in these topics that are no dead letters of ours."""
+
+    def as_json(self, limit: int) -> dict[str, Any]:
+        """All of it, with the newest ``limit`` letters."""
+        shown = self.found[:limit]
+        return {
+            "counts": self.counts(),
+            "letters": [one.as_json() for one in shown],
+            "listed": len(shown),
+            "found": len(self.found),
+            "recordsRead": self.read,
+            "recordsNotRead": self.left_out,
+            "foreignRecords": self.foreign,
+        }
+
+    def narrow(self, codes: Sequence[str], statuses: Sequence[str]) -> None:
+        """Keep those with one of these error codes, and of one of these statuses; an empty choice leaves all."""
+        self.found = [one for one in self.found if (not codes or one.letter.code in codes) and (not statuses or one.status in statuses)]
 
     def counts(self) -> list[dict[str, Any]]:
         """How many there are of each topic and code, and since when."""

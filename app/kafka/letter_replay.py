@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -11,12 +11,13 @@ from typing import cast
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from app.commands.letter_list import Found
+from app.domain.errors import Fault
 from app.domain.events import Source
 from app.domain.timestamps import from_millis
 from app.errors import SendFailed, TeamcastError, Unavailable
 from app.kafka import letter_trail
 from app.kafka.client import connection
+from app.kafka.letter_list import Found
 from app.kafka.letter_trail import DISCARDED, REPLAYED, Step
 from app.kafka.letters import Original, event_id_of, faults_of, named, original_of, trailed, without_envelope
 from app.kafka.reading import Log, Record
@@ -26,6 +27,22 @@ from app.producing.values import describe
 from app.settings import Settings
 
 SEND_SECONDS = 30.0
+
+
+class DeadAgain(TeamcastError):  # noqa: N818  (a state of affairs, like its siblings)
+    """Nothing was sent: it would be a dead letter again.
+
+    Attributes:
+        faults: everything that is wrong with it.
+    """
+
+    def __init__(self, name: str, faults: Sequence[Fault]) -> None:
+        self.faults = list(faults)
+        super().__init__("\n".join([f"{name} would be a dead letter again:", *(f"  {describe(fault)}" for fault in faults)]))
+
+
+class ValueGone(TeamcastError):  # noqa: N818
+    """Nothing was sent: the value is nowhere any more, and no other was given."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -63,7 +80,8 @@ async def replay(log: Log, sender: Sender, found: Found, record: Record, how: Re
     The trail is written behind the record: a crash between the two leaves a dead letter that seems open, and whose next replay is a repeat.
 
     Raises:
-        TeamcastError: It would be a dead letter again; or its value is nowhere any more.
+        DeadAgain: It would be a dead letter again.
+        ValueGone: Its value is nowhere any more.
         SendFailed: The brokers did not acknowledge it; it may be in the log all the same.
     """
     letter = found.letter
@@ -73,15 +91,14 @@ async def replay(log: Log, sender: Sender, found: Found, record: Record, how: Re
         original = original._replace(value=how.value)
     elif letter.withheld:
         if stood is None:
-            raise TeamcastError(f"{letter.name}: neither the dead letter nor {letter.source_topic} has its value any more; give --value")
+            raise ValueGone(f"{letter.name}: neither the dead letter nor {letter.source_topic} has its value any more; give another")
         original = original._replace(value=stood.value)
     if how.plain:
         original = without_envelope(original)
     source = Source(letter.source_topic, letter.source_partition, letter.source_offset, _source_time(found, stood))
     ready = named(original, source)
     if how.check and (faults := faults_of(ready, source)):
-        lines = [f"{letter.name} would be a dead letter again:", *(f"  {describe(fault)}" for fault in faults)]
-        raise TeamcastError("\n".join(lines))
+        raise DeadAgain(letter.name, faults)
     at = from_millis(int(time.time() * 1000))
     ready = trailed(ready, letter, at)
     # Beside the record that it stands for: what a producer wrote to one partition stays in one.
