@@ -152,7 +152,8 @@ class Joins:
                 # Found late, and a member since before: there is no event to begin with.
                 feed.place(Cursor(feed, listener, feed.head, snapshot_after=0, presence=presence))
                 return
-            after = first_position(entries, listener.user_id, after, feed.view.removed(listener.user_id))
+            user_id = listener.user_id
+            after = first_position(entries, user_id, after, feed.view.removed(user_id), feed.view.added(user_id))
         if present is not None:
             present.come_back(after)
             return

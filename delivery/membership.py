@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from app.domain.errors import BadRecord
 from app.domain.fold import owner_of
-from app.domain.ranks import rank
+from app.domain.ranks import rank, timestamp_of
 from delivery.entry import Entry, type_of
 from delivery.view import View
 
@@ -23,21 +23,26 @@ def is_touched(entries: Sequence[Entry], user_id: int) -> bool:
     return next(_telling(entries, user_id), None) is not None
 
 
-def first_position(entries: Sequence[Entry], user_id: int, after: int, removed: str) -> int:
+def first_position(entries: Sequence[Entry], user_id: int, after: int, removed: str, added: str = "") -> int:
     """The offset behind which a user, a member at the end of ``entries``, gets every record.
 
     All of them, when nothing in the range says anything of their membership. Else they begin with the first record that
     makes them a member and that no removal outranks, whenever it comes: from there on they are one, whatever follows.
     What came before it cannot be proven to be theirs.
 
+    A repeat says nothing: the record that it repeats, of the same event time, said it before. Unless a removal and what
+    made them a member are of one time: then the times of the source records decide, and a repeat has another.
+
     Args:
         entries: The team's records behind ``after``, oldest first.
         user_id: Whose membership it is.
         after: The offset behind which they would begin.
         removed: Rank of the newest removal of the user or deletion of the team, the end of ``entries`` included; empty for none.
+        added: Rank of the newest record that made them a member, likewise.
     """
     touched = False
-    for offset, made in _telling(entries, user_id):
+    certain = timestamp_of(removed) != timestamp_of(added)
+    for offset, made in _telling((entry for entry in entries if not (entry.skipped and certain)), user_id):
         touched = True
         if made > removed:
             return offset - 1

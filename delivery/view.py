@@ -95,6 +95,11 @@ class View:
         row = self._members.get(user_id)
         return max((row.marks.get("removed") if row else None) or "", self._deleted or "")
 
+    def added(self, user_id: int) -> str:
+        """Rank of the newest record that made a user a member; empty where there was none."""
+        row = self._members.get(user_id)
+        return (row.marks.get("added") if row else None) or ""
+
     def member_ids(self) -> list[int]:
         """Ids of the members, sorted."""
         return [user_id for user_id in sorted(self._members) if self.role(user_id) is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partialmethod
 
 import tables.changelog
 import tables.store
@@ -41,7 +42,7 @@ match os.environ.get("CRIPPLED"):
     case "commit-before-acks":
         Repartition.forward = _commit_before_acks  # type: ignore[method-assign]
     case "overwrite":
-        tables.changelog.merge_values = _overwrite  # type: ignore[assignment]
+        tables.changelog.Changelog.__init__ = partialmethod(tables.changelog.Changelog.__init__, merge=_overwrite)  # type: ignore[assignment]
         tables.store.merge_values = _overwrite  # type: ignore[attr-defined,assignment]
     case "removal":
         Cursor.leave = _stay  # type: ignore[method-assign,assignment]

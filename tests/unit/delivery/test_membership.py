@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from delivery.entry import Entry
 from delivery.membership import first_position
@@ -37,6 +39,17 @@ other_removed = record("team.member_removed", 33, userId=OTHER)
 
 def entries(records: list[Record | None], first: int = AFTER + 1) -> list[Entry]:
     return [unreadable(offset) if one is None else entry_of(one, offset) for offset, one in enumerate(records, first)]
+
+
+def repeated(one: Entry) -> Entry:
+    """As the duplicate window marks it."""
+    one.skipped = True
+    return one
+
+
+def addition(records: Sequence[Record | None], user: int = ME) -> str:
+    """Rank of the newest record that made a user a member, as a view knows it that has folded these records."""
+    return View("team:1", -1, rows_of([one for one in records if one is not None], "team:1")).added(user)
 
 
 def removal(records: Sequence[Record | None], user: int = ME) -> str:
@@ -107,3 +120,54 @@ def test_a_new_member_whom_nobody_removes_begins_with_the_record_that_made_them_
         if NaiveModel(own).role(1, user) is not None:
             made = next(offset for offset in range(len(own)) if NaiveModel(own[: offset + 1]).role(1, user) is not None)
             assert first_position(entries(list(own), 0), user, -1, removal(own, user)) == made - 1
+
+
+@pytest.mark.parametrize("again", [added, created_by_me])
+def test_a_repeat_of_what_made_them_a_member_takes_away_nothing(again: Record) -> None:
+    records = [task, task, again, task]
+    range_ = entries(records)
+    repeated(range_[2])
+    assert first_position(range_, ME, AFTER, removal([again, *records]), addition([again, *records])) == AFTER
+
+
+def test_a_repeat_of_an_old_removal_takes_away_nothing() -> None:
+    before, records = [late_removal, added], [task, late_removal, task]
+    range_ = entries(records)
+    repeated(range_[1])
+    assert first_position(range_, ME, AFTER, removal([*before, *records]), addition([*before, *records])) == AFTER
+
+
+def test_where_what_ended_and_what_made_a_membership_are_of_one_time_a_repeat_may_have_made_it() -> None:
+    before = [added, removed_then]
+    again = replace(added, source=replace(added.source, offset=7, timestamp=2000))
+    records = [task, again, task]
+    range_ = entries(records)
+    repeated(range_[1])
+    assert NaiveModel(before).role(1, ME) is None
+    assert NaiveModel([*before, again]).role(1, ME) is not None
+    assert first_position(range_, ME, AFTER, removal([*before, *records]), addition([*before, *records])) == AFTER + 1
+
+
+@given(histories(), st.data())
+def test_with_repeats_nobody_gets_a_record_of_a_time_when_they_were_no_member(history: list[Record], data: st.DataObject) -> None:
+    own = [one for one in history if one.event.key == "team:1"]
+    log = [(one, False) for one in own]
+    for _ in range(data.draw(st.integers(0, 3)) if own else 0):
+        at = data.draw(st.integers(0, len(log) - 1))
+        behind = data.draw(st.integers(at + 1, len(log)))
+        # The same source record once more, or what its producer sent twice: of another place and time.
+        source = replace(log[at][0].source, offset=900 + len(log), timestamp=data.draw(st.sampled_from([0, 1000, 2000, 9000])))
+        again = data.draw(st.sampled_from([log[at][0], replace(log[at][0], source=source)]))
+        log.insert(behind, (again, True))
+    folded = [one for one, _ in log]
+    for user in USERS:
+        if NaiveModel(folded).role(1, user) is None:
+            continue
+        for start in range(len(log)):
+            range_ = entries([one for one, _ in log[start:]], start)
+            for entry, (_, repeats) in zip(range_, log[start:], strict=True):
+                entry.skipped = repeats
+            begin = first_position(range_, user, start - 1, removal(folded, user), addition(folded, user))
+            for offset in range(begin + 1, len(log)):
+                before, after = NaiveModel(folded[:offset]).role(1, user), NaiveModel(folded[: offset + 1]).role(1, user)
+                assert before or after or log[offset][1], "a record of a time when they were no member"
