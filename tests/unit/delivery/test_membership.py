@@ -37,7 +37,7 @@ other_added = record("team.member_added", 33, userId=OTHER, role="member")
 other_removed = record("team.member_removed", 33, userId=OTHER)
 
 
-def entries(records: list[Record | None], first: int = AFTER + 1) -> list[Entry]:
+def entries(records: Sequence[Record | None], first: int = AFTER + 1) -> list[Entry]:
     return [unreadable(offset) if one is None else entry_of(one, offset) for offset, one in enumerate(records, first)]
 
 
