@@ -163,7 +163,8 @@ class LagMeter:
             async with asyncio.timeout(MEASURE_SECONDS), self._lock:
                 return await self._until_measured(wanted)
         except (KafkaError, OSError, TimeoutError) as error:
-            raise Unavailable(f"lag cannot be measured: the brokers are out of reach ({type(error).__name__})") from error
+            brokers = ", ".join(self._settings.kafka_brokers)
+            raise Unavailable(f"KAFKA_BROKERS: no broker answers at {brokers} ({type(error).__name__})") from error
 
     async def _until_measured(self, wanted: Wanted) -> Lag:
         while True:

@@ -47,10 +47,17 @@ async def a_team(worker: Worker, services: Services) -> tuple[int, int, int]:
     team_id, ada, task_id = fresh(), fresh(), fresh()
     await services.make_team(team_id, ada)
     await team_with(worker, team_id, ada)
+    # One after the other: the topics are read beside each other, so an update sent at once may come first.
     await services.send("task.created", task("task.created", team_id, task_id, ada, title="First"), partition=1)
+    await history_of(worker, team_id, 2)
     await services.send("task.updated", task("task.updated", team_id, task_id, ada, title="Second"), partition=1)
-    await eventually(lambda: worker.request("GET", f"/api/history/{team_id}", timeout=30), lambda found: found[1].get("total") == 3)
+    await history_of(worker, team_id, 3)
     return team_id, ada, task_id
+
+
+async def history_of(worker: Worker, team_id: int, events: int) -> None:
+    """Wait until a team's history has so many events."""
+    await eventually(lambda: worker.request("GET", f"/api/history/{team_id}", timeout=30), lambda found: found[1].get("total") == events)
 
 
 async def test_figures_charts_partitions_and_hot_teams_of_a_real_worker(worker: Worker, services: Services, boards: Boards) -> None:

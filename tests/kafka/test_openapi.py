@@ -52,7 +52,7 @@ async def test_what_is_described_is_what_is_answered(broker: EmbeddedKafka, tmp_
             *(sys.executable, "-m", "schemathesis.cli", "run", "openapi.json", "--url", worker.url),
             *("--header", f"Authorization: Bearer {ADMIN_TOKEN}"),
             *("--checks", "all", "--continue-on-failure", "--max-examples", "3"),
-            *("--generation-deterministic", "--workers", "2", "--no-color"),
+            *("--generation-deterministic", "--no-color"),
             *(part for path in NOT_ASKED for part in ("--exclude-path", path)),
         )
         asking = await asyncio.create_subprocess_exec(
