@@ -8,7 +8,7 @@ ROUNDS ?= 20
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run worker simulate topics kafka check format lock browser prometheus test chaos conformance bench-stalled clean
+.PHONY: help setup run worker simulate topics kafka check format lock browser prometheus test chaos conformance bench-fanout bench-stalled clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -63,6 +63,9 @@ chaos: setup    ## fault rounds, and what they did to every client: make chaos R
 
 conformance: setup ## the Autobahn cases against the socket: docs/conformance.md
 	@exec $(BIN)/python -m tests.conformance.runner
+
+bench-fanout: setup # source record to every socket of the team
+	@exec $(BIN)/python -m bench.fanout
 
 bench-stalled: setup # what clients that never read cost the others
 	@exec $(BIN)/python -m bench.stalled_readers

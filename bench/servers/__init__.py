@@ -1,0 +1,13 @@
+"""What is compared: one process each that takes the source topics to the clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.servers.server import Server
+from bench.servers.teamcast import Teamcast
+
+SERVERS: dict[str, Callable[[str, Path], Server]] = {"teamcast": Teamcast}
+
+__all__ = ["SERVERS", "Server"]
