@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from app.kafka.embedded_broker import EmbeddedKafka
+from bench.progress import make_topics
 from tests.ports import free_port
 
 
-@contextmanager
-def broker(folder: Path) -> Iterator[str]:
-    """Its address, for as long as the context lasts."""
+@asynccontextmanager
+async def broker(folder: Path) -> AsyncIterator[str]:
+    """Its address, for as long as the context lasts; the service's topics are there."""
     if given := os.environ.get("KAFKA_BROKERS"):
+        await make_topics(given)
         yield given
         return
     kafka = EmbeddedKafka(folder / "kafka", free_port(2))
     kafka.start()
     try:
+        await make_topics(kafka.bootstrap)
         yield kafka.bootstrap
     finally:
         kafka.stop()

@@ -17,6 +17,7 @@ import random
 import sys
 import tempfile
 import time
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -185,7 +186,9 @@ async def compare(names: list[str], peers: list[str], *, seconds: float, repeat:
     """Measure each scenario with each peer, so many times in turn."""
     found: list[Run] = []
     number = random.randrange(1, 9000)  # noqa: S311  (no secret: tells runs apart)  # nosec B311
-    with tempfile.TemporaryDirectory() as name, broker(Path(name)) as brokers:
+    async with AsyncExitStack() as stack:
+        name = stack.enter_context(tempfile.TemporaryDirectory())
+        brokers = await stack.enter_async_context(broker(Path(name)))
         for name_of in names:
             for _ in range(repeat):
                 for peer in peers:
