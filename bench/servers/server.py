@@ -21,6 +21,13 @@ class Server(ABC):
     channels_header = False
     """Whether it is told the channel of a record in a header."""
     port: int
+    group: str
+    """Its consumer group."""
+
+    @property
+    @abstractmethod
+    def unified(self) -> str:
+        """Its topic of events by team; empty where it has none."""
 
     @abstractmethod
     async def start(self) -> None:

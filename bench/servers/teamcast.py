@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from app.domain.topics import SOURCE_TOPICS
+from app.domain.topics import SOURCE_TOPICS, UNIFIED
 from app.kafka.topics import GROUP
 from bench.members import introduce
 from bench.progress import skip
@@ -32,6 +32,8 @@ class Teamcast(Server):
 
     name = "teamcast"
     dialect = "teamcast"
+    group = GROUP
+    unified = UNIFIED
 
     def __init__(self, brokers: str, folder: Path, **env: str) -> None:
         """Describe it; BENCH_ENV holds more of its environment (`NAME=value NAME=value`)."""
