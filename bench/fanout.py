@@ -29,7 +29,7 @@ from bench.brokers import broker
 from bench.child import Child
 from bench.measure import cpu_seconds, machine, rss_mb
 from bench.scenarios import SCENARIOS, Roster, Scenario, roster
-from bench.servers import SERVERS, Server
+from bench.servers import SERVERS, Server, present
 
 WARMUP_SECONDS = 3.0
 FLOOD_WARMUP = 2000
@@ -212,7 +212,7 @@ async def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     line = machine()
-    names, peers = given.scenario or sorted(SCENARIOS), given.peer or ["teamcast"]
+    names, peers = given.scenario or sorted(SCENARIOS), present(given.peer or list(SERVERS))
     runs = await compare(names, peers, seconds=given.seconds, repeat=given.repeat, drain_ms=given.drain_ms)
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)

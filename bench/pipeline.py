@@ -32,7 +32,7 @@ from bench.child import Child
 from bench.measure import cpu_seconds, machine
 from bench.progress import Progress, make_own
 from bench.scenarios import Roster, Scenario, roster
-from bench.servers import SERVERS, Server
+from bench.servers import SERVERS, Server, present
 
 TEAMS = 1000
 WARMUP = 5000
@@ -229,7 +229,9 @@ async def main() -> None:
     given = parser.parse_args()
     line = machine()
     rates = [rate for rate in given.rate or [200.0, 1000.0] if rate]
-    loads = await compare(Wanted(given.peer or ["teamcast"], given.events, rates, given.seconds, given.idle, given.repeat))
+    loads = await compare(
+        Wanted(present(given.peer or ["teamcast", "plain-faust"]), given.events, rates, given.seconds, given.idle, given.repeat)
+    )
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(json.dumps({"machine": line, "loads": [asdict(one) for one in loads]}, indent=1), encoding="utf-8")

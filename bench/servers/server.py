@@ -9,6 +9,10 @@ from bench.dialects import Name
 from bench.scenarios import Roster
 
 
+class NotThere(Exception):  # noqa: N818  (says what is not there)
+    """A peer cannot be measured here; the text says how it could be."""
+
+
 class Server(ABC):
     """One process between the broker and the clients, for as long as the context lasts.
 
