@@ -66,7 +66,7 @@ async def main() -> None:
         ends = await consumer.end_offsets(list(start))
         for tp, offset in start.items():
             consumer.seek(tp, offset)
-        left = sum(ends[tp] - offset for tp, offset in start.items())
+        left = min(orders["events"], sum(ends[tp] - offset for tp, offset in start.items()))
         floor = Floor(producer, orders["topic"])
         total = left
         print(json.dumps({"at": "ready"}), flush=True)

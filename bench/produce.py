@@ -48,7 +48,15 @@ class Paced:
         orders, number = self._orders, self.counts[index]
         self.counts[index] += 1
         team_id = orders["teams"][index]
-        made = record(orders["run"], index, number, team_id=team_id, owner=orders["owners"][index], member=orders["members"][index])
+        made = record(
+            orders["run"],
+            index,
+            number,
+            team_id=team_id,
+            owner=orders["owners"][index],
+            member=orders["members"][index],
+            create=orders["create"],
+        )
         headers: list[tuple[str, str | bytes | None]] | None = (
             [("centrifugo-channels", b"team:%d" % team_id)] if orders["channels"] else None
         )
@@ -56,7 +64,7 @@ class Paced:
 
     def run(self, number: int, rate: float, first: int) -> None:
         """Write so many events; ``first`` is the number of those before."""
-        teams, start = len(self.counts), time.monotonic()
+        indexes, start = self._orders["indexes"] or range(len(self.counts)), time.monotonic()
         for index in range(first, first + number):
             if rate:
                 wait = start + (index - first) / rate - time.monotonic()
@@ -64,7 +72,7 @@ class Paced:
                     self._producer.poll(0)
                     time.sleep(min(wait, LATE_SECONDS))
                     wait = start + (index - first) / rate - time.monotonic()
-            self.send(index % teams)
+            self.send(indexes[index % len(indexes)])
             if index % 100 == 0:
                 self._producer.poll(0)
 

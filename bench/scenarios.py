@@ -73,8 +73,3 @@ class Roster:
     def listeners(self, index: int) -> int:
         """Clients of a team."""
         return len(range(index, self.clients, self.teams))
-
-
-def roster(scenario: Scenario, run: int) -> Roster:
-    """The roster of a run; ``run`` is a number of four digits that no other run on the same broker has."""
-    return Roster(run, run * 100_000, scenario.teams, run * 1_000_000, scenario.clients)
