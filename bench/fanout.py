@@ -16,10 +16,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import uvloop
-
 from bench import report
 from bench.child import Child
+from bench.entry import start
 from bench.measure import cpu_seconds, rss_mb
 from bench.scenarios import SCENARIOS, Roster, Scenario
 from bench.servers import SERVERS, Server, present
@@ -110,5 +109,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+    start(main)

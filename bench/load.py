@@ -29,6 +29,7 @@ BULK_READS = 32
 """Reads of the other clients before those whose times are taken have their turn again."""
 PONG = b"\x8a\x80\0\0\0\0"
 CENTRIFUGO_PING = b"{}"
+POSITION = b'"position":"'
 
 
 @dataclass(slots=True, frozen=True)
@@ -52,10 +53,13 @@ class Report:
 class Client:
     """One socket, and which events it has seen."""
 
-    __slots__ = ("rest", "sampled", "seen", "socket", "tag", "team")
+    __slots__ = ("position", "rest", "sampled", "seen", "socket", "tag", "team", "team_id", "user_id")
 
-    def __init__(self, connection: socket.socket, tag: bytes, team: int, events: int, sampled: bool) -> None:
-        self.socket = connection
+    def __init__(self, user_id: int, team_id: int, tag: bytes, team: int, events: int, *, sampled: bool) -> None:
+        self.user_id, self.team_id = user_id, team_id
+        self.position = ""
+        """Of the last event, while positions are kept."""
+        self.socket: socket.socket
         self.tag = tag
         self.team = team
         self.seen = bytearray(events)
@@ -72,8 +76,11 @@ class Load:
         self._buffer = bytearray(BUFFER_BYTES)
         self._drain_seconds = 0.0
         self._sent, self._delay = array("q"), array("q")
-        self.received = self._foreign = self._repeated = self._closed = 0
+        self.received = self.bytes = self._foreign = self._repeated = self._closed = 0
         self._connect_seconds = 0.0
+        self._watching = False
+        self._positions = False
+        self._gone: list[Client] = []
 
     # --- commands
 
@@ -81,6 +88,7 @@ class Load:
         """Open a socket for each of ``users``, pairs of the user's id and the index of the team."""
         port, users, teams = given["port"], given["users"], given["teams"]
         self._drain_seconds = given["drain_ms"] / 1000
+        self._positions = given["dialect"] == "teamcast.v1"
         every = max(1, len(users) // given["samples"])
         started = time.monotonic()
         for first in range(0, len(users), AT_ONCE):
@@ -88,16 +96,39 @@ class Load:
             for number in range(first, min(first + AT_ONCE, len(users))):
                 user_id, team = users[number]
                 hello = greeting(given["dialect"], user_id, teams[team])
-                connection = socket.create_connection(("127.0.0.1", port), HANDSHAKE_SECONDS)
-                connection.sendall(hello.request(port))
                 tag = f"{given['run']:04}{team:05}".encode()
-                batch.append((Client(connection, tag, team, given["events"], number % every == 0), hello))
+                client = Client(user_id, teams[team], tag, team, given["events"], sampled=number % every == 0)
+                self._begin(client, hello, port)
+                batch.append((client, hello))
             for client, hello in batch:
                 self._open(client, hello)
         self._connect_seconds = time.monotonic() - started
-        if not self._drain_seconds:
+        if not self._drain_seconds and not self._watching:
+            self._watching = True
             self._main.register(self._bulk.fileno(), select.EPOLLIN)
         return {"clients": len(self.clients), "seconds": self._connect_seconds}
+
+    def reconnect(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Open anew, at ``ports`` in turn, what was closed: where each client was, spread over ``seconds``."""
+        gone, self._gone = self._gone, []
+        started = time.monotonic()
+        for first in range(0, len(gone), AT_ONCE):
+            time.sleep(max(0.0, started + given["seconds"] * first / len(gone) - time.monotonic()))
+            some = [
+                (client, greeting(given["dialect"], client.user_id, client.team_id, client.position))
+                for client in gone[first : first + AT_ONCE]
+            ]
+            for number, (client, hello) in enumerate(some):
+                client.rest = b""
+                self._begin(client, hello, given["ports"][number % len(given["ports"])])
+            for client, hello in some:
+                self._open(client, hello)
+        return {"clients": len(gone), "seconds": time.monotonic() - started}
+
+    @staticmethod
+    def _begin(client: Client, hello: Greeting, port: int) -> None:
+        client.socket = socket.create_connection(("127.0.0.1", port), HANDSHAKE_SECONDS)
+        client.socket.sendall(hello.request(port))
 
     def _open(self, client: Client, hello: Greeting) -> None:
         head = b""
@@ -125,7 +156,7 @@ class Load:
 
     def report(self, given: dict[str, Any]) -> dict[str, Any]:
         """What is missing of ``counts``, the number of events of each team; times of what was sent from ``since`` on, microseconds."""
-        lost = sum(client.seen[: given["counts"][client.team]].count(0) for client in self.clients.values())
+        lost = sum(client.seen[: given["counts"][client.team]].count(0) for client in (*self.clients.values(), *self._gone))
         since = given["since"]
         delays = sorted(delay / 1000 for sent, delay in zip(self._sent, self._delay, strict=True) if sent >= since)
         report = Report(
@@ -170,7 +201,7 @@ class Load:
                     if not line:
                         return
                     self._answer(json.loads(line))
-                else:
+                elif number in self.clients:
                     self._read(self.clients[number])
             if others:
                 for number, _ in self._bulk.poll(0, BULK_READS):
@@ -188,8 +219,12 @@ class Load:
         kind = command.pop("do")
         if kind == "connect":
             answer = self.connect(command)
+        elif kind == "reconnect":
+            answer = self.reconnect(command)
         elif kind == "report":
             answer = self.report(command)
+        elif kind == "bytes":
+            answer = {"bytes": self.bytes}
         else:
             self._drain_all()
             answer = {"received": self.received, "at": now_us()}
@@ -212,8 +247,10 @@ class Load:
 
     def _close(self, client: Client) -> None:
         self._closed += 1
+        self._gone.append(client)
         number = client.socket.fileno()
         (self._main if client.sampled else self._bulk).unregister(number)
+        del self.clients[number]
         client.socket.close()
 
     def _scan(self, client: Client, data: bytes | bytearray, size: int, now: int) -> None:
@@ -230,8 +267,12 @@ class Load:
             if data[at] != 0x81 or length == 2:
                 self._control(client, data[at] & 0x0F, bytes(data[start : start + length]))
             at = start + length
+        self.bytes += at
         client.rest = bytes(data[at:size]) if at < size else b""
         tag, seen = client.tag, client.seen
+        if self._positions and (place := data.rfind(POSITION, 0, at)) >= 0:
+            place += len(POSITION)
+            client.position = bytes(data[place : data.index(b'"', place)]).decode()
         marks = MARK.findall(data, 0, at)
         self.received += len(marks)
         for mark in marks:

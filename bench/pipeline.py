@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import uvloop
 from aiokafka import TopicPartition
 
 from app.domain.topics import SOURCE_TOPICS
 from bench import report
 from bench.child import Child
+from bench.entry import start
 from bench.measure import cpu_seconds
 from bench.progress import make_own
 from bench.scenarios import Roster
@@ -167,5 +167,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+    start(main)

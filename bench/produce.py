@@ -37,7 +37,7 @@ class Paced:
             }
         )
         self._failed: str | None = None
-        self.counts = [0] * len(orders["teams"])
+        self.counts = [orders["first"]] * len(orders["teams"])
 
     def _told(self, error: KafkaError | None, _message: Message) -> None:
         if error is not None:

@@ -26,7 +26,7 @@ SAMPLES = 200
 OPEN_FILES = 65_536
 LOOK_SECONDS = 0.05
 DELIVERED_SECONDS = 60.0
-"""After the last event was written: what has not come by then is lost, as far as a benchmark goes."""
+"""Without anything new: what has not come by then is lost, as far as a benchmark goes."""
 DONE_SECONDS = 1800.0
 
 
@@ -55,6 +55,7 @@ class Stage:
         channels: bool = False,
         indexes: list[int] | None = None,
         create: bool = False,
+        first: int = 0,
     ) -> list[int]:
         """Let a producer write its warm-up; it begins with the events at the next line. Returns how many each team got so far.
 
@@ -67,6 +68,7 @@ class Stage:
             channels: Whether each record names its channel in a header.
             indexes: Of the teams that are written to; ``None``: all.
             create: Whether each event makes a task of its own.
+            first: Number of each team's first event.
         """
         await producer.tell(
             brokers=self.brokers,
@@ -80,6 +82,7 @@ class Stage:
             channels=channels,
             indexes=indexes,
             create=create,
+            first=first,
         )
         await producer.hear()
         await producer.tell()
@@ -162,15 +165,17 @@ async def connect(
 
 
 async def delivered(load: Child, who: Roster, counts: list[int], seconds: float = DELIVERED_SECONDS) -> dict[str, Any]:
-    """Wait until every client of the roster has had every event; not for ever."""
+    """Wait until every client of the roster has had every event, or nothing comes any more for so long."""
     return await received(load, sum(count * who.listeners(index) for index, count in enumerate(counts)), seconds)
 
 
 async def received(load: Child, wanted: int, seconds: float = DELIVERED_SECONDS) -> dict[str, Any]:
-    """Wait until the clients have had so many events; not for ever."""
-    deadline = time.monotonic() + seconds
+    """Wait until the clients have had so many events, or nothing comes any more for so long."""
+    before, deadline = 0, time.monotonic() + seconds
     while True:
         seen = await load.ask(do="count")
         if seen["received"] >= wanted or time.monotonic() > deadline:
             return seen
+        if seen["received"] > before:
+            before, deadline = seen["received"], time.monotonic() + seconds
         await asyncio.sleep(LOOK_SECONDS)

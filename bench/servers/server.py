@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from types import TracebackType
+from typing import Self
 
 from bench.dialects import Name
 from bench.scenarios import Roster
@@ -49,7 +50,7 @@ class Server(ABC):
     def pid(self) -> int:
         """Of the process that does the work."""
 
-    async def __aenter__(self) -> Server:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
