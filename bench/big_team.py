@@ -37,7 +37,11 @@ async def main() -> None:
     rows: list[dict[str, Any]] = []
     warmup, total = round(given.rate * WARMUP_SECONDS), round(given.rate * given.seconds)
     many = round(given.big_rate * given.seconds)
-    async with stage() as on, Teamcast(on.brokers, on.folder / "worker") as server, Child("bench.load") as crowd:
+    async with (
+        stage(given.listeners + given.clients) as on,
+        Teamcast(on.brokers, on.folder / "worker") as server,
+        Child("bench.load") as crowd,
+    ):
         large = on.roster(given.listeners, 1)
         await server.prepare(large)
         await connect(crowd, server, large, events=many * given.repeat)

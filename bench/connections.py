@@ -55,7 +55,7 @@ async def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     rows = []
-    async with stage() as on:
+    async with stage(given.clients) as on:
         for _ in range(given.repeat):
             for peer in present(given.peer or ["teamcast", "centrifugo"]):
                 async with SERVERS[peer](on.brokers, on.folder / peer) as server:

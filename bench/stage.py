@@ -23,7 +23,8 @@ from bench.servers import Server
 
 SAMPLES = 200
 """Clients at which times are taken."""
-OPEN_FILES = 65_536
+OTHER_FILES = 500
+"""That a worker has open beside its sockets."""
 LOOK_SECONDS = 0.05
 DELIVERED_SECONDS = 60.0
 """Without anything new: what has not come by then is lost, as far as a benchmark goes."""
@@ -113,14 +114,12 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage() -> AsyncIterator[Stage]:
-    """A stage, for as long as the context lasts."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(hard, OPEN_FILES), max(hard, OPEN_FILES)))
-    except (ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        print(f"*** only {hard} open files: set a higher limit (ulimit -n) for more clients than that (it was {soft})")
+async def stage(clients: int = 0) -> AsyncIterator[Stage]:
+    """A stage, for as long as the context lasts, on which one process has so many clients."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if clients + OTHER_FILES > hard:
+        raise SystemExit(f"a process may have {hard} files open here: raise it (ulimit -n) for {clients:,} clients, or take fewer")
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         brokers = await stack.enter_async_context(broker(folder))
