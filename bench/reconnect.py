@@ -42,7 +42,7 @@ async def run(on: Stage, stays: Teamcast, goes: Teamcast, who: Roster, *, rate: 
         await producer.tell()
         if storm:
             began = time.monotonic()
-            await goes.worker.stop()
+            await goes.stop()
             goes.worker.start()
             await goes.worker.wait_ready()
             ready = time.monotonic() - began
