@@ -42,8 +42,8 @@ PLAIN_EVENTS = 10
 Row = dict[str, Any]
 
 
-def row(load: str, program: str, events: int, *, cpu: float, seconds: float, times: dict[str, float] | None = None) -> Row:
-    """A line of the table."""
+def row(load: str, program: str, events: int, *, cpu: float, seconds: float, left: int = 0, times: dict[str, float] | None = None) -> Row:
+    """A line of the table; ``left``: records not committed when the window of a paced load ends."""
     found = times or {}
     return {
         "load": load,
@@ -51,6 +51,7 @@ def row(load: str, program: str, events: int, *, cpu: float, seconds: float, tim
         "events/s": events / seconds,
         "CPU us/event": cpu / events * 1e6 if events else 0.0,
         "cores": cpu / seconds,
+        "left": left,
         "p50 ms": found.get("p50_ms", 0.0),
         "p99 ms": found.get("p99_ms", 0.0),
         "p99.9 ms": found.get("p999_ms", 0.0),
@@ -83,11 +84,16 @@ async def paced(on: Stage, server: Server, who: Roster, rate: float, seconds: fl
         cpu, started = cpu_seconds(server.pid), time.monotonic()
         await producer.tell()
         await asyncio.sleep(seconds)
-        cpu, took = cpu_seconds(server.pid) - cpu, time.monotonic() - started
+        in_window, took = cpu_seconds(server.pid) - cpu, time.monotonic() - started
+        left = await on.left(server)
         done = await producer.hear()
         await on.done(server)
+        all_of_it = cpu_seconds(server.pid) - cpu
         seen = await tail.ask(since=done["since"])
-    return row(f"{rate:g}/s", server.name, round(rate * seconds), cpu=cpu, seconds=took, times=seen)
+    found = row(f"{rate:g}/s", server.name, round(rate * seconds), cpu=in_window, seconds=took, left=left, times=seen)
+    # Until the last is folded: a program that falls behind has not paid for all of them when the window ends.
+    found["CPU us/event"] = all_of_it / round(rate * seconds) * 1e6
+    return found
 
 
 async def idle(server: Server, seconds: float) -> Row:

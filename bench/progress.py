@@ -65,7 +65,7 @@ class Progress:
     def __init__(self, brokers: str) -> None:
         self._admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
         # aiokafka's consumer waits for ever for the leader of a topic that was made a moment before.
-        self._offsets = AdminClient({"bootstrap.servers": brokers})
+        self._offsets = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
 
     async def __aenter__(self) -> Progress:
         await self._admin.start()
