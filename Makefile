@@ -6,9 +6,11 @@ CMD ?= kafka-topics --list
 # For `make chaos`.
 ROUNDS ?= 20
 SEED ?= 1
+# For `make bench`.
+ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run worker simulate topics kafka check format lock browser prometheus test chaos conformance bench-stalled clean
+.PHONY: help setup run worker simulate topics kafka check format lock browser prometheus test chaos conformance bench bench-stalled clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -64,8 +66,14 @@ chaos: setup    ## fault rounds, and what they did to every client: make chaos R
 conformance: setup ## the Autobahn cases against the socket: docs/conformance.md
 	@exec $(BIN)/python -m tests.conformance.runner
 
+bench: setup    ## the benchmarks against the peers: docs/performance.md
+	@exec $(BIN)/python -m bench $(ARGS)
+
+bench-%: setup  # one of them, with its options: make bench-flood ARGS="--repeat 1"
+	@exec $(BIN)/python -m bench.$* $(ARGS)
+
 bench-stalled: setup # what clients that never read cost the others
-	@exec $(BIN)/python -m bench.stalled_readers
+	@exec $(BIN)/python -m bench.stalled_readers $(ARGS)
 
 clean:          ## remove the virtual environment and all data
 	@if [ -e data/kafka/broker.json ]; then echo "The embedded broker seems to be running: stop make run first (or remove data/kafka/broker.json)." >&2; exit 1; fi

@@ -1,0 +1,1 @@
+"""What one writes after reading Faust's documentation."""
