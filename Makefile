@@ -10,7 +10,7 @@ SEED ?= 1
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run worker simulate topics kafka check format lock browser prometheus test chaos conformance bench bench-stalled clean
+.PHONY: help setup run worker simulate topics kafka check lint format lock browser prometheus test chaos conformance bench bench-stalled clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -33,13 +33,15 @@ topics: setup   ## create the topics, or check those that exist
 kafka: setup    ## Kafka's own tools: make kafka CMD="kafka-consumer-groups --describe --group realtime-service"
 	@exec $(BIN)/python -m app.kafka.embedded tool $(CMD)
 
-check: setup    ## ruff, mypy --strict, the import rules, bandit, unit tests
+check: lint     ## ruff, mypy --strict, the import rules, bandit, unit tests
+	@$(BIN)/pytest -q -n auto tests/unit
+
+lint: setup     # check without the tests
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/mypy $(SOURCES)
 	@$(BIN)/lint-imports
 	@$(BIN)/bandit -q -c pyproject.toml -r $(SOURCES)
-	@$(BIN)/pytest -q -n auto tests/unit
 
 format: setup   ## let ruff rewrite the sources
 	@$(BIN)/ruff check --fix $(SOURCES)

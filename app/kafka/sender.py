@@ -161,4 +161,4 @@ def _divide(
 def _partition(r: Outgoing, count: int) -> int:
     if r.partition is not None:
         return r.partition
-    return randrange(count) if r.key is None else partition_of(r.key, count)  # noqa: S311  (as Kafka's default partitioner does)
+    return randrange(count) if r.key is None else partition_of(r.key, count)  # noqa: S311  (as Kafka's)  # nosec B311
