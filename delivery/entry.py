@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -10,53 +11,63 @@ from aiokafka.structs import ConsumerRecord
 from app.domain.positions import check, position
 from app.domain.unified import UnifiedRecord, parse
 
-ENTRY_BYTES = 400
-"""What an entry costs beside its value: objects, headers, its places in two lists (measured with tracemalloc)."""
+ENTRY_BYTES = 700
+"""What an entry costs beside its value and its frame: objects, headers, its places in two lists (measured with tracemalloc)."""
 
 
 MILLIS_DIGITS = 16
 """No time of a record has so many; Python refuses to read numbers of thousands of digits."""
 
+_NAMES = ("source-topic", "source-partition", "source-offset", "source-timestamp", "v")
+"""The headers of a record as the repartition agents write them; a trace context may follow, which nobody here asks for."""
+_TRACE = "traceparent"
+
+Headers = Sequence[tuple[str, bytes]]
+
 
 class Entry:
-    """A record that is delivered to whoever may see its key. Encoded once, for all of them."""
+    """A record that is delivered to whoever may see its key. Encoded once, for all of them.
 
-    __slots__ = ("_frame", "_json", "_record", "headers", "key", "log", "offset", "raw_key", "resets", "skipped", "timestamp", "value")
+    There are as many as the ring holds, so it keeps bytes and next to no objects: each one more is looked at by every
+    full garbage collection.
+    """
+
+    __slots__ = ("_foreign", "_frame", "_usual", "key", "log", "offset", "resets", "skipped", "timestamp", "value")
 
     def __init__(  # noqa: PLR0917  (made for each record of the log: keywords would cost more than they tell)
-        self, log: str, offset: int, raw_key: bytes, value: bytes, headers: list[tuple[str, bytes]], timestamp: int
+        self, log: str, offset: int, raw_key: bytes, value: bytes, headers: Headers, timestamp: int
     ) -> None:
         self.log = log
         self.offset = offset
-        self.raw_key = raw_key
         self.key = raw_key.decode("latin-1")
         self.value = value
-        self.headers = headers
+        self._usual = _usual(headers)
+        self._foreign = tuple(headers) if self._usual is None else ()
         self.timestamp = timestamp
         """The source record's own time, milliseconds: where the delivery time is measured from."""
         self.skipped = False
         """Whether it turned out to be no unified record: clients never see it."""
         self.resets = False
         """Whether it changed more than its data and state tell: rich clients get a snapshot after it."""
-        self._record: UnifiedRecord | None = None
-        self._json: bytes | None = None
         self._frame: bytes | None = None
 
     @property
     def size(self) -> int:
-        """Bytes that the entry holds."""
-        return len(self.value) + ENTRY_BYTES
+        """Bytes that the entry holds, once it has been delivered: its value twice, as it came and as it goes."""
+        return 2 * len(self.value) + ENTRY_BYTES
 
     @property
+    def headers(self) -> Headers:
+        """The record's headers; of those that we write, without the trace context."""
+        return self._foreign if self._usual is None else tuple(zip(_NAMES, self._usual, strict=True))
+
     def record(self) -> UnifiedRecord:
-        """The record, parsed.
+        """The record, parsed anew each time: kept, it would be five times the value.
 
         Raises:
             BadRecord: It is no unified record.
         """
-        if self._record is None:
-            self._record = parse(self.value, self.headers, self.raw_key)
-        return self._record
+        return parse(self.value, self.headers, self.key.encode("latin-1"))
 
     @property
     def position(self) -> str:
@@ -71,7 +82,7 @@ class Entry:
     @property
     def finished(self) -> bool:
         """Whether a view has said what state the event carries."""
-        return self._json is not None
+        return self._frame is not None
 
     def finish(self, carries_state: bool, state: Any) -> None:
         """Settle what clients get.
@@ -81,22 +92,28 @@ class Entry:
             state: The task, member or team; ``None`` where there is none. Unused when no state is carried.
         """
         middle = b',"state":' + orjson.dumps(state) if carries_state else b""
-        self._json = self.value.rstrip()[:-1] + b',"position":"' + self.position.encode() + b'"' + middle + b"}"
-        self._frame = None
-
-    @property
-    def json(self) -> bytes:
-        """The event as clients get it: the unified value, its position, and its state where it carries one."""
-        if self._json is None:
-            raise AssertionError("an entry is delivered before a view has folded it")
-        return self._json
+        self._frame = text_frame(self.value.rstrip()[:-1] + b',"position":"' + self.position.encode() + b'"' + middle + b"}")
 
     @property
     def frame(self) -> bytes:
-        """`json` as one unmasked WebSocket text frame."""
+        """The event as clients get it (the unified value, its position, and its state where it carries one), as one unmasked text frame."""
         if self._frame is None:
-            self._frame = text_frame(self.json)
+            raise AssertionError("an entry is delivered before a view has folded it")
         return self._frame
+
+    @property
+    def json(self) -> bytes:
+        """What is in the `frame`."""
+        frame = self.frame
+        return frame[_HEADER_BYTES.get(frame[1], 2) :]
+
+
+def _usual(headers: Headers) -> tuple[bytes, ...] | None:
+    """The values of the headers that we write; ``None`` for any others."""
+    names = tuple([name for name, _ in headers])
+    if names == _NAMES or (names[:-1] == _NAMES and names[-1] == _TRACE):
+        return tuple([value for _, value in headers[: len(_NAMES)]])
+    return None
 
 
 def type_of(value: bytes) -> str:
@@ -124,9 +141,13 @@ def entry_of(log: str, record: ConsumerRecord[bytes | None, bytes | None]) -> En
     if type_of(value).startswith("_"):
         return None
     headers = [(name, found or b"") for name, found in record.headers]
-    times = (int(found) for name, found in headers if name == "source-timestamp" and found.isdigit() and len(found) < MILLIS_DIGITS)
-    source_time = next(times, record.timestamp)
+    times = [int(found) for name, found in headers if name == "source-timestamp" and found.isdigit() and len(found) < MILLIS_DIGITS]
+    source_time = times[0] if times else record.timestamp
     return Entry(log, record.offset, record.key or b"", value, headers, source_time)
+
+
+_HEADER_BYTES = {126: 4, 127: 10}
+"""Of a server's frame, by its second byte; 2 else."""
 
 
 def text_frame(payload: bytes) -> bytes:

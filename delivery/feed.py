@@ -10,8 +10,9 @@ from app import metrics
 from app.domain import positions
 from app.domain.errors import BadRecord
 from app.domain.ranks import CLASSES
+from app.domain.unified import UnifiedRecord
 from delivery.cursor import Cursor
-from delivery.entry import Entry
+from delivery.entry import Entry, type_of
 from delivery.listener import LeftReason
 from delivery.ring import Ring
 from delivery.run import RUN_BYTES, Run
@@ -82,11 +83,17 @@ class Feed:
             return positions.compose(self.last_offset, self.ring.log, self.last_check)
         return positions.position(self.ring.log, self.key, self.head, ())
 
-    def fold(self, entry: Entry) -> Change | None:
-        """Fold a record, and settle what clients get of it; ``None`` for what is no unified record."""
+    def fold(self, entry: Entry, record: UnifiedRecord | None = None) -> Change | None:
+        """Fold a record, and settle what clients get of it; ``None`` for what is no unified record.
+
+        Args:
+            entry: The next of this key.
+            record: It, parsed, if it was.
+        """
         self.head = entry.offset
         try:
-            record = entry.record
+            if record is None:
+                record = entry.record()
             self.last_offset, self._last_entry = entry.offset, entry
             change = self.view.fold(record.event, record.source, entry.offset)
         except ValueError:  # BadRecord is one; the fold agent writes the dead letter
@@ -116,12 +123,15 @@ class Feed:
 
     def take(self, entry: Entry) -> Change | None:
         """Fold and deliver the next record; ``None`` where there is nothing to tell, or it has to wait."""
+        if self.waiting:
+            return None
         try:
-            if self.waiting or not (self.view.can_fold(entry.record.event) or self.need_tasks()):
-                return None
+            record = entry.record()
         except BadRecord:
-            entry.skipped = True
-        change = self.fold(entry)
+            record = None
+        if record is not None and not (self.view.can_fold(record.event) or self.need_tasks()):
+            return None
+        change = self.fold(entry, record)
         if change is not None:
             self.deliver(entry, change)
         return change
@@ -152,7 +162,7 @@ class Feed:
             if entry.finished or entry.skipped:
                 continue
             try:
-                event = entry.record.event
+                event = entry.record().event
                 entry.finish(event.type in CLASSES, self.view.state_of(event))
             except BadRecord:
                 entry.skipped = True
@@ -203,7 +213,7 @@ class Feed:
         cursors = list(self.cursors)
         if change.left:
             left = frozenset(change.left)
-            reason: LeftReason = "deleted" if entry.record.event.type == "team.deleted" else "removed"
+            reason: LeftReason = "deleted" if type_of(entry.value) == "team.deleted" else "removed"
             for cursor in cursors:
                 if cursor.listener.user_id in left:
                     cursor.leave(entry.offset, reason)

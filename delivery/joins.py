@@ -68,7 +68,7 @@ class Joins:
         if kind not in ("team.member_added", "team.created") or not self._listeners:
             return None
         try:
-            event = entry.record.event
+            event = entry.record().event
             return owner_of(event) if kind == "team.created" else int(event.data["userId"])
         except (BadRecord, ValueError):
             return None

@@ -57,7 +57,7 @@ def _telling(entries: Iterable[Entry], user_id: int) -> Iterator[tuple[int, str]
         if kind not in _TELLING:
             continue
         try:
-            event, source = entry.record
+            event, source = entry.record()
         except BadRecord:
             continue
         makes = kind == "team.created" and owner_of(event) == user_id

@@ -53,6 +53,9 @@ class Ring:
         self.start = start
         """Every record from this offset on is here, if it is one that clients get."""
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
     def append(self, entry: Entry) -> None:
         """Add the newest record; the oldest ones go when the budget is spent."""
         self._entries.append(entry)
@@ -74,6 +77,18 @@ class Ring:
         if offset + 1 < (log.complete_from if log else self.start):
             return None
         return log.after(offset, limit) if log else []
+
+    def keys_behind(self, offset: int) -> list[str]:
+        """Keys of which there are records behind ``offset``."""
+        return [key for key, log in self._keys.items() if log.entries[-1].offset > offset]
+
+    def last(self, key: str) -> Entry:
+        """The newest record of a key.
+
+        Raises:
+            KeyError: There is none of it here.
+        """
+        return self._keys[key].entries[-1]
 
     def newest(self, limit: int) -> Iterator[Entry]:
         """The newest records, newest first, at most ``limit``; not to be kept over an await."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
 from app.domain import positions
+from app.domain.events import team_key
 from app.errors import Moved
 from delivery.feeds import Feeds
+from delivery.ring import Ring
 from delivery.tail import Tail
 from tables.changelog import last_row_key
 from tables.table import StateTable
 
 RECENT = 2_000
 """Newest records of a partition in which teams are looked for that are busy."""
-BEHIND = 50_000
-"""Records of a partition, newest first, in which those are looked for that are not folded; what is older is folded or far too late."""
 OTHER = "other"
 
 
@@ -54,40 +56,56 @@ def folded(table: StateTable) -> dict[int, int]:
 
 async def progress(table: StateTable, tail: Tail, limit: int) -> list[Progress]:
     """The busy teams that this worker owns, at most ``limit``: those that are behind first, longest first; then the newest."""
-    found: list[Progress] = []
+    busy: list[_Busy] = []
     for partition, upto in folded(table).items():
         try:
-            found += _of_partition(table, tail, partition, upto)
+            ring = tail.ring(partition)
         except KeyError:  # the tail has not begun, or begins anew
             continue
-        found.sort(key=lambda one: (one.oldest is None, one.oldest or -one.newest))
-        del found[limit:]
+        busy += _of_partition(partition, ring, upto)
+        busy.sort(key=lambda one: (one.oldest is None, one.oldest or -one.newest))
+        del busy[limit:]
         await asyncio.sleep(0)
-    return found
+    here = folded(table)  # others had a turn meanwhile: what moved is not opened again
+    return [
+        Progress(one.team_id, one.partition, _position(table, one), one.oldest, one.oldest_offset, one.newest)
+        for one in busy
+        if one.partition in here
+    ]
 
 
-def _of_partition(table: StateTable, tail: Tail, partition: int, upto: int) -> list[Progress]:
-    ring = tail.ring(partition)
-    newest: dict[str, float] = {}
-    oldest: dict[str, tuple[float, int]] = {}
-    for count, entry in enumerate(ring.newest(BEHIND)):
-        behind = entry.offset > upto
-        if not behind and count >= RECENT:
-            break
-        if entry.key.startswith("team:"):
-            newest.setdefault(entry.key, entry.timestamp / 1000)
-            if behind:
-                oldest[entry.key] = (entry.timestamp / 1000, entry.offset)
+class _Busy(NamedTuple):
+    """A team with recent events; members as in `Progress`."""
+
+    team_id: int
+    partition: int
+    oldest: float | None
+    oldest_offset: int
+    newest: float
+    log: str
+
+
+def _of_partition(partition: int, ring: Ring, upto: int) -> list[_Busy]:
+    keys: Iterable[str] = {entry.key for entry in ring.newest(RECENT)}
+    if len(ring) > RECENT and next(islice(ring.newest(RECENT), RECENT - 1, None)).offset > upto:
+        keys = ring.keys_behind(upto)  # far behind: then only those that are
     found = []
-    for key, at in newest.items():
-        last = table.rows.read(partition, last_row_key(key))
-        offset, _, check = (b"" if last is None else last).partition(b" ")
-        position = positions.compose(int(offset), ring.log, check.decode()) if last is not None else ""
-        since, since_offset = oldest.get(key, (None, -1))
+    for key in keys:
         team_id = key.removeprefix("team:")
-        if team_id.isdecimal():  # whatever a foreign writer put there
-            found.append(Progress(int(team_id), partition, position, since, since_offset, at))
+        if not (key.startswith("team:") and team_id.isdecimal()):  # whatever a foreign writer put there
+            continue
+        behind = ring.after(key, max(upto, ring.start - 1), 1)
+        oldest, offset = (behind[0].timestamp / 1000, behind[0].offset) if behind else (None, -1)
+        found.append(_Busy(int(team_id), partition, oldest, offset, ring.last(key).timestamp / 1000, ring.log))
     return found
+
+
+def _position(table: StateTable, one: _Busy) -> str:
+    last = table.rows.read(one.partition, last_row_key(team_key(one.team_id)))
+    if last is None:
+        return ""
+    offset, _, check = last.partition(b" ")
+    return positions.compose(int(offset), one.log, check.decode())
 
 
 def connections(feeds: Feeds) -> dict[int, int]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -13,7 +16,8 @@ from app.domain import positions
 from app.domain.events import Source, UnifiedEvent, encode
 from app.domain.topics import SOURCE_TOPICS
 from app.domain.unified import headers_for
-from delivery.entry import ENTRY_BYTES, Entry, text_frame, type_of
+from delivery.entry import Entry, text_frame, type_of
+from delivery.ring import Ring
 
 SOURCE = Source("task.created", 2, 15, 1_795_428_000_000)
 printable = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=200)
@@ -156,7 +160,7 @@ def test_clients_get_the_unified_value_its_position_and_the_state_where_it_carri
 @pytest.mark.parametrize("end", [b" ", b"\n", b"\r\n\t "])
 def test_white_space_behind_another_writers_json_does_no_harm(end: bytes) -> None:
     one = entry(written() + end)
-    assert one.record.event.team_id == 42
+    assert one.record().event.team_id == 42
     one.finish(True, None)
     assert orjson.loads(one.json)["state"] is None
 
@@ -186,10 +190,52 @@ def test_a_key_of_any_bytes_is_a_key() -> None:
     assert Entry("0" * 16, 0, b"\xff\x00", b"{}", [], 0).key == "\xff\x00"
 
 
-def test_the_size_counts_the_value_and_what_comes_with_it() -> None:
-    assert entry(b"x" * 100).size == 100 + ENTRY_BYTES
+@pytest.mark.parametrize(
+    "headers",
+    [
+        headers_for(SOURCE),
+        [*headers_for(SOURCE), ("x", b"y")],
+        [*headers_for(SOURCE), ("v", b"2")],
+        headers_for(SOURCE)[::-1],
+        headers_for(SOURCE)[:4],
+        [("source-topic", b"a"), *headers_for(SOURCE)],
+        [],
+    ],
+)
+def test_headers_are_kept_whoever_wrote_them(headers: list[tuple[str, bytes]]) -> None:
+    one = Entry("0" * 16, 0, b"team:42", b"{}", headers, 0)
+    assert list(one.headers) == headers
 
 
-def test_the_record_is_parsed_once() -> None:
-    one = entry()
-    assert one.record is one.record
+def test_the_trace_context_that_follows_our_headers_is_not_kept() -> None:
+    one = Entry("0" * 16, 0, b"team:42", b"{}", headers_for(SOURCE, b"00-trace-01"), 0)
+    assert list(one.headers) == headers_for(SOURCE)
+
+
+def test_the_size_is_about_the_memory_that_it_takes_in_a_ring() -> None:
+    many, value = 2000, written(data={"taskId": 1, "teamId": 42, "title": "x" * 300})
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        ring = Ring(10**9, 0)
+        for offset in range(many):
+            # As aiokafka reads them: nothing is shared with another record.
+            headers = [(name, bytes(bytearray(found))) for name, found in headers_for(replace(SOURCE, offset=offset))]
+            one = Entry("0" * 16, offset, b"team:%d" % (offset % 50), bytes(bytearray(value)), headers, SOURCE.timestamp + offset)
+            one.finish(True, {"taskId": 1})
+            ring.append(one)
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert ring.bytes * 0.7 < taken < ring.bytes
+
+
+def test_a_full_collection_has_one_object_an_entry_to_look_at() -> None:
+    gc.collect()
+    before = len(gc.get_objects())
+    many = [entry(offset=offset) for offset in range(1000)]
+    for one in many:
+        one.finish(False, None)
+        one.record()
+    gc.collect()
+    assert len(gc.get_objects()) - before < 1.1 * len(many)
