@@ -53,6 +53,7 @@ class Folding:
 
     async def _fold(self, partition: int, records: list[Record]) -> None:
         changed: dict[str, Row] = {}
+        known: dict[str, Row | None] = {}
         dead: list[Outgoing] = []
         mail: list[Outgoing] = []
         # Rows that contain a record were written behind its requests: those are in the broker, and the rows are no
@@ -62,7 +63,10 @@ class Folding:
         now_ms = int(time.time() * 1000)
 
         def stored(key: str) -> Row | None:
-            return changed.get(key) or self._table.row(partition, key)
+            # A team's events come together: most of the rows that one looks at, the one before it looked at too.
+            if key not in known:
+                known[key] = self._table.row(partition, key)
+            return known[key]
 
         for record in records:
             try:
@@ -88,6 +92,7 @@ class Folding:
             if record.offset > asked:
                 mail += requests(unified, record, mailing(unified.event, says, earlier, later), self._log_id())
             mail += address(unified, later)
+            known |= now
             changed |= now
         await self._dead_letters.send(dead)
         # Before the rows: see above. A crash between the two works the same requests out again, from the same rows.

@@ -127,9 +127,9 @@ def _of_task(seen: _Seen, *, ends: bool) -> Mailing:
 
     def visible(rows: Rows) -> Row | None:
         row, deleted = rows(key), None if personal else states.deleted_rank(rows(team_row_key(seen.team_id)))
-        if states.task_state(task_id, row, deleted) is None or row is None:
+        if row is None or not states.task_exists(row, deleted):
             return None
-        return Row(row.marks, {name: pair for name, pair in row.fields.items() if pair[0] > (deleted or "")})
+        return row if deleted is None else Row(row.marks, {name: pair for name, pair in row.fields.items() if pair[0] > (deleted or "")})
 
     now, then = visible(seen.after), visible(seen.before)
     if ends == (now is not None):

@@ -20,6 +20,7 @@ MILLIS_DIGITS = 16
 
 _NAMES = ("source-topic", "source-partition", "source-offset", "source-timestamp", "v")
 """The headers of a record as the repartition agents write them; a trace context may follow, which nobody here asks for."""
+_TIME = _NAMES.index("source-timestamp")
 _TRACE = "traceparent"
 
 Headers = Sequence[tuple[str, bytes]]
@@ -110,9 +111,11 @@ class Entry:
 
 def _usual(headers: Headers) -> tuple[bytes, ...] | None:
     """The values of the headers that we write; ``None`` for any others."""
-    names = tuple([name for name, _ in headers])
+    if not headers:
+        return None
+    names, values = zip(*headers, strict=True)
     if names == _NAMES or (names[:-1] == _NAMES and names[-1] == _TRACE):
-        return tuple([value for _, value in headers[: len(_NAMES)]])
+        return values[: len(_NAMES)]
     return None
 
 
@@ -140,9 +143,12 @@ def entry_of(log: str, record: ConsumerRecord[bytes | None, bytes | None]) -> En
     value = record.value or b""
     if type_of(value).startswith("_"):
         return None
-    headers = [(name, found or b"") for name, found in record.headers]
-    times = [int(found) for name, found in headers if name == "source-timestamp" and found.isdigit() and len(found) < MILLIS_DIGITS]
-    source_time = times[0] if times else record.timestamp
+    headers: Any = record.headers
+    if any(found is None for _, found in headers):
+        headers = [(name, found or b"") for name, found in headers]
+    usual = len(headers) > _TIME and headers[_TIME][0] == _NAMES[_TIME]
+    times = [headers[_TIME][1]] if usual else [found for name, found in headers if name == _NAMES[_TIME]]
+    source_time = int(times[0]) if times and times[0].isdigit() and len(times[0]) < MILLIS_DIGITS else record.timestamp
     return Entry(log, record.offset, record.key or b"", value, headers, source_time)
 
 

@@ -108,9 +108,8 @@ def identities(key: bytes, value: bytes, headers: Sequence[tuple[str, bytes | No
     Hashes of 64 bits, salted anew in every process: what collides here does not collide after a restart, and nobody
     can prepare a collision.
     """
-    if len(headers) >= len(_SOURCE) and tuple(name for name, _found in headers[:4]) == _SOURCE:
-        source = tuple(found for _name, found in headers[:4])  # as we write them
-    else:
+    names, source = zip(*headers[:4], strict=True) if headers else ((), ())
+    if names != _SOURCE:  # another writer's
         named = dict(headers)
         source = tuple(named.get(name) for name in _SOURCE)
     found = [hash((key, source))]

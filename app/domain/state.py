@@ -24,6 +24,14 @@ def deleted_rank(team_row: Row | None) -> str | None:
     return team_row.marks.get("deleted") if team_row else None
 
 
+def task_exists(row: Row | None, team_deleted: str | None) -> bool:
+    """Whether there is a task to see: its row is there, and it has never been deleted, or has been created since."""
+    if row is None:
+        return False
+    deleted = max(row.marks.get("deleted") or "", team_deleted or "")
+    return not deleted or row.marks.get("created", "") >= deleted
+
+
 def task_state(task_id: int, row: Row | None, team_deleted: str | None) -> State | None:
     """A task as in a snapshot, unknown members included; None where there is none.
 
@@ -34,13 +42,11 @@ def task_state(task_id: int, row: Row | None, team_deleted: str | None) -> State
         row: what is stored of it.
         team_deleted: ``deleted_rank`` of its team; None for a personal task.
     """
-    if row is None:
+    if row is None or not task_exists(row, team_deleted):
         return None
     marks = row.marks
     created = marks.get("created")
     deleted = max(marks.get("deleted") or "", team_deleted or "")
-    if deleted and (created is None or created < deleted):
-        return None
     state: State = {"taskId": task_id, **dict.fromkeys(TASK_FIELDS), "createdAt": None, "updatedAt": None}
     for name, (rank, value) in row.fields.items():
         if rank > deleted:
