@@ -42,6 +42,8 @@ class Feeds:
         self._feeds: dict[str, Feed] = {}
         self._opening: dict[str, asyncio.Task[Feed]] = {}
         self._used: dict[str, float] = {}
+        self._about = 0
+        """Bytes of all views when they were last counted, and of those opened since: counting them at each opening would take ever longer."""
 
     def get(self, key: str) -> Feed | None:
         """The feed of a key, if it is open."""
@@ -96,7 +98,9 @@ class Feeds:
         # No await from here on: what the ring holds behind the seed is folded before anything new is.
         feed = self._feeds[key] = Feed(key, partition, ring, seed, self._encode, self._ask)
         self.used(feed)
-        self.shrink()
+        self._about += feed.view.bytes
+        if self._about > self._budget:
+            self.shrink()
         return feed
 
     def used(self, feed: Feed) -> None:
@@ -114,7 +118,7 @@ class Feeds:
 
     def shrink(self) -> None:
         """Keep to the budget: close the feeds without listeners that were used longest ago, then drop the tasks of others."""
-        total = self.bytes
+        total = self._about = self.bytes
         if total <= self._budget:
             return
         oldest = sorted(self._feeds.values(), key=lambda feed: (bool(feed.cursors), self._used.get(feed.key, 0.0)))
@@ -126,6 +130,7 @@ class Feeds:
                 feed.view.forget_tasks()
             else:
                 self.close(feed)
+        self._about = total
 
     def close(self, feed: Feed) -> None:
         """Close a feed."""

@@ -28,7 +28,7 @@ from delivery.window import DuplicateWindow, identities
 
 FETCH_WAIT_MS = 100
 """How long the broker holds a fetch that finds nothing new."""
-GATHER_MS = (2, 4)
+GATHER_MS = (2, 10)
 """How long it gathers, at least and at most, where records keep coming: what one worker sent together comes together."""
 READ_SECONDS = 1.0
 POLL_RECORDS = 1000

@@ -89,6 +89,10 @@ class StateTable(Table[bytes, bytes]):
         value = self.rows.read(partition, META_KEY)
         return -1 if value is None else int(value)
 
+    def owns(self, partition: int) -> bool:
+        """Whether this worker is the owner of a partition, recovered or not."""
+        return self.app.assignor.is_active(TP(UNIFIED, partition))
+
     def owned(self) -> set[int]:
         """Partitions that this worker is the owner of, recovered or not."""
         return {tp.partition for tp in self.app.assignor.assigned_actives() if tp.topic == UNIFIED}
@@ -104,7 +108,7 @@ class StateTable(Table[bytes, bytes]):
         Raises:
             Moved: The partition is another worker's, or not recovered that far yet.
         """
-        if not self.app.tables.actives_ready or self.app.rebalancing or partition not in self.owned() or not self.rows.has(partition):
+        if not self.app.tables.actives_ready or self.app.rebalancing or not self.owns(partition) or not self.rows.has(partition):
             raise Moved(f"partition {partition} is not here")
         at = self._folded.get(partition)
         if at is None:

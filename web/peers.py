@@ -88,7 +88,7 @@ class Peers:
         Raises:
             Unavailable: Nobody answers for the partition now.
         """
-        if partition in self._table.owned():
+        if self._table.owns(partition):
             return seed(self._table, key, partition)
         owner = self._owner(partition)
         return _read(owner, parse_seed, await self.ask(owner, f"/internal/seeds/{key}"))
@@ -100,7 +100,7 @@ class Peers:
             Unavailable: Nobody answers for the user's partition now.
         """
         partition = partition_of(user_key(user_id).encode(), self._topics[UNIFIED])
-        if partition in self._table.owned():
+        if self._table.owns(partition):
             return await candidates(self._table, user_id, self._topics[UNIFIED], upto)
         owner = self._owner(partition)
         return _read(owner, _parse_ids, await self.ask(owner, f"/internal/candidates/{user_id}", upto=str(upto)))

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Iterator, Mapping
+from inspect import iscoroutine
 from time import monotonic
 from typing import Any, ClassVar, cast
 
 import aiokafka
 from faust.transport.drivers import aiokafka as faust_driver
 from faust.types import TP, Message
+from mode.services import WaitResults
 from mode.utils.futures import notify
 
 from app.errors import BatchLost
 from app.kafka.pace import Pace
 from app.kafka.transport.batches import BATCH_RECORDS, BatchMessage
+from app.kafka.transport.begun import Begun
 
 FETCH_WAIT_MS = 100
 """How long the broker holds an empty fetch; Faust has 1,500, which a rebalance then waits for."""
-GATHER_MS = (4, 15)
+GATHER_MS = (4, 30)
 """How long it gathers, at least and at most, where records keep coming."""
 UNPOSITIONED = -1
 """Epoch of what was fetched before positions were set."""
@@ -179,6 +182,21 @@ class Consumer(faust_driver.Consumer):
             message.tracked = True
             self.track_message(message)
         return True
+
+    async def wait_first(self, *coros: Any, **kwargs: Any) -> WaitResults:
+        """Wait for the first of some coroutines.
+
+        Faust puts each message into its queue so, beside a wait for the flow to be suspended: four tasks, where hardly any
+        message has to wait for anything.
+        """
+        if not iscoroutine(coros[0]):
+            return await super().wait_first(*coros, **kwargs)
+        first = Begun(coros[0])
+        if not first.results:
+            return await super().wait_first(first, *coros[1:], **kwargs)
+        for other in coros[1:]:
+            other.close()
+        return WaitResults([coros[0]], first.results, stopped=False)
 
     @staticmethod
     def _ensure_tp(tp: Any) -> TP:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,16 @@ def test_add_gap() -> None:
     assert parameters(faust_consumer.Consumer._add_gap) == ["self", "tp", "offset_from", "offset_to"]
     assert inspect.iscoroutinefunction(faust_consumer.Consumer._add_gap)
     assert "self._add_gap(" in source(faust_consumer.Consumer._drain_messages)
+
+
+def test_wait_first() -> None:
+    """What handles a message comes first, a coroutine; and what comes of the wait is not looked at."""
+    assert re.search(
+        r"^\s+await self\.wait_first\(\s*callback\(message\), self\.suspend_flow\.wait\(\)\s*\)",
+        source(faust_consumer.Consumer._drain_messages),
+        re.M,
+    )
+    assert source(faust_consumer).count("self.wait_first(") == 1
 
 
 async def test_acked(consumer: driver.Consumer) -> None:
@@ -232,6 +243,7 @@ def test_what_a_table_reads_of_the_application(app: faust.App) -> None:
     assert app.tables.actives_ready is False
     assert app.rebalancing is False
     assert app.assignor.assigned_actives() == set()
+    assert app.assignor.is_active(TP("x", 0)) is False
     assert isinstance(app.assignor, PartitionAssignor)
 
 

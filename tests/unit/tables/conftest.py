@@ -60,6 +60,7 @@ class Tables:
         self.table = StateTable(self.app, changelog=Changelog(settings, self.broker), partitions=2)  # type: ignore[arg-type]
         self.app.consumer = SimpleNamespace(begun_at=lambda tp: self.begun_at.get(tp.partition))  # type: ignore[assignment]
         self.app.assignor.assigned_actives = lambda: {TP(UNIFIED, number) for number in self.actives}  # type: ignore[method-assign]
+        self.app.assignor.is_active = lambda tp: tp.topic == UNIFIED and tp.partition in self.actives  # type: ignore[method-assign]
 
     def own(self, *partitions: int, committed: int = 0) -> None:
         """As after a rebalance and a recovery."""

@@ -57,7 +57,7 @@ class World:
         return await self.answer(request)
 
     def peers(self, owner: str | None = None) -> Peers:
-        table: Any = SimpleNamespace(owned=set)
+        table: Any = SimpleNamespace(owns=lambda _partition: False)
         cluster: Any = SimpleNamespace(
             owner=lambda _partition: self.url if owner is None else owner or None,
             workers=lambda: {url: SimpleNamespace(role=role) for url, role in self.there.items()},
