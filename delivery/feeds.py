@@ -43,7 +43,7 @@ class Feeds:
         self._opening: dict[str, asyncio.Task[Feed]] = {}
         self._used: dict[str, float] = {}
         self._about = 0
-        """Bytes of all views when they were last counted, and of those opened since: counting them at each opening would take ever longer."""
+        """Bytes of all views when they were last counted, and of those opened since: to count at each opening would take ever longer."""
 
     def get(self, key: str) -> Feed | None:
         """The feed of a key, if it is open."""
