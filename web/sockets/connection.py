@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Coroutine
 from typing import Any, ClassVar
 
 from aiohttp import WSMessage, WSMsgType, web
@@ -69,11 +70,12 @@ class Connection(ABC):
             await self._finish()
         return self._socket
 
-    def spawn(self, work: Any) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something for as long as the connection lasts."""
-        task = asyncio.ensure_future(work)
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def close(self, code: int, reason: str | None = None) -> bool:
         """Close with a code; whether it is this one that stands, the first."""
@@ -124,8 +126,8 @@ class Connection(ABC):
         if self.listener is not None:
             self.hub.drained(self.listener)
 
-    async def before_handshake(self) -> None:  # noqa: B027  (most modes note nothing)
-        """What must be noted before the client knows that it is connected."""
+    async def before_handshake(self) -> None:  # noqa: B027  (most modes need nothing)
+        """What must be done before the client knows that it is connected."""
 
     @abstractmethod
     async def run(self) -> None:

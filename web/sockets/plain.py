@@ -11,6 +11,7 @@ from delivery.hub import Hub
 from delivery.listener import Listener
 from web.sockets.close_codes import CloseCode
 from web.sockets.connection import Connection
+from web.sockets.opening import wait_until_joined
 from web.sockets.sink import PlainSink
 
 log = logging.getLogger(__name__)
@@ -36,13 +37,17 @@ class PlainConnection(Connection):
         self.listener: Listener = Listener(user_id, self.sink, everything=wanted is None, wanted=wanted or frozenset())
 
     async def before_handshake(self) -> None:
-        """Note where the log is: what comes after the client has our answer is theirs."""
+        """Note where the log is, and join every team: what comes after the client has our answer is theirs."""
         self.hub.register(self.listener)
+        await wait_until_joined(self.spawn(self._join()))
 
     async def run(self) -> None:
-        """Join every team."""
+        """End with the token; what there is to deliver comes by itself."""
         if self._close_at is not None:
-            self.spawn(self._expire(self._close_at))
+            await asyncio.sleep(max(0.0, self._close_at - time()))
+            self.close(CloseCode.TOKEN_EXPIRED)
+
+    async def _join(self) -> None:
         try:
             await self.hub.join_all(self.listener)
         except* Unavailable:
@@ -50,10 +55,6 @@ class PlainConnection(Connection):
         except* Exception:
             log.exception("a join failed")
             self.close(CloseCode.UNAVAILABLE)
-
-    async def _expire(self, at: float) -> None:
-        await asyncio.sleep(max(0.0, at - time()))
-        self.close(CloseCode.TOKEN_EXPIRED)
 
     async def text(self, message: str) -> None:
         """Ignore it."""

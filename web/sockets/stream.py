@@ -14,6 +14,7 @@ from delivery.entry import Entry
 from delivery.hub import Hub
 from delivery.listener import Listener
 from web.sockets.close_codes import REASONS, CloseCode
+from web.sockets.opening import wait_until_joined
 from web.sockets.stream_sink import StreamSink
 
 log = logging.getLogger(__name__)
@@ -35,12 +36,12 @@ def is_event_source(request: web.Request) -> bool:
     return request.headers.get("Accept") == "text/event-stream"
 
 
-def come_back() -> web.Response:
+def come_back(code: CloseCode = CloseCode.UNAVAILABLE) -> web.Response:
     """What an EventSource is answered while this worker takes no streams: one that ends at once.
 
     At a status of 503 it would give up for good, and with it the id that leads on.
     """
-    return web.Response(body=f"retry: {RETRY_MS}\n\n: {REASONS[CloseCode.UNAVAILABLE]}\n\n".encode(), headers=HEADERS)
+    return web.Response(body=f"retry: {RETRY_MS}\n\n: {REASONS[code]}\n\n".encode(), headers=HEADERS)
 
 
 class EventStream:
@@ -75,19 +76,23 @@ class EventStream:
             response.enable_chunked_encoding()
         self.hub.register(self.listener)  # before the client has our answer: what comes after it is theirs
         self._begins = self._first_places()
-        starting: asyncio.Task[None] | None = None
+        joining = asyncio.create_task(self._join())
+        tasks = [joining]
         try:
+            await wait_until_joined(joining)
+            if self._code is not None:
+                return come_back(self._code)
             await response.prepare(request)
             self.sink.start(request)
             self.sink.begin(RETRY_MS)
-            starting = asyncio.create_task(self._start())
+            tasks.append(asyncio.create_task(self._release(joining)))
             await self._beat()
         finally:
             self.sink.stop()
             self.hub.unregister(self.listener)
-            if starting is not None:
-                starting.cancel()
-                await asyncio.gather(starting, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         await self._end(request, response)
         return response
 
@@ -125,8 +130,8 @@ class EventStream:
     def _drained(self) -> None:
         self.hub.drained(self.listener)
 
-    async def _start(self) -> None:
-        """Begin in every feed, then let events through."""
+    async def _join(self) -> None:
+        """Begin in every feed."""
         try:
             await self.hub.read_candidates(self.listener.user_id)
             if self._last_id is None:
@@ -138,7 +143,11 @@ class EventStream:
         except* Exception:
             log.exception("a stream could not begin")
             self.close(CloseCode.UNAVAILABLE)
-        else:
+
+    async def _release(self, joining: asyncio.Task[None]) -> None:
+        """Let events through once every feed has begun."""
+        await joining
+        if self._code is None:
             self._begins = None
             self.sink.release()
 

@@ -18,12 +18,14 @@ from delivery import owners
 from tests.unit.delivery.fakes import until
 from tests.unit.delivery.test_hub import BEGINNING, ME, World, task
 from tests.unit.delivery.test_hub import world as world  # noqa: PLC0414  (a fixture)
+from web.sockets import opening
 from web.sockets import stream as streams
 from web.sockets.close_codes import CloseCode
 from web.sockets.stream import EventStream
 from web.sockets.stream_sink import block
 
 Open = Callable[..., Any]
+OUT_OF_REACH = b"retry: 3000\n\n: out of reach, come back\n\n"
 
 
 @given(
@@ -99,7 +101,8 @@ async def test_it_begins_with_an_id_and_each_event_has_its_own(opened: Open, wor
     assert said[2:] == ["", ""]
 
 
-async def test_what_comes_before_every_feed_has_begun_waits(opened: Open, world: World) -> None:
+async def test_what_comes_before_every_feed_has_begun_waits(opened: Open, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "OPEN_SECONDS", 0.01)
     world.owner.held = []
     one, reader = await opened()
     await chunk(reader)
@@ -152,11 +155,22 @@ async def test_it_ends_with_its_token(opened: Open) -> None:
     assert said[-1] == ": token expired\n\n"
 
 
-async def test_an_owner_out_of_reach_ends_it(opened: Open, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_owner_out_of_reach_ends_it_with_word_of_when_to_come_back(
+    opened: Open, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(owners, "JOIN_SECONDS", 0.01)
     world.owner.refuse = 10_000
     _one, reader = await opened()
-    await chunk(reader)
+    async with asyncio.timeout(5):
+        assert await reader.readexactly(len(OUT_OF_REACH)) == OUT_OF_REACH
+
+
+async def test_an_owner_that_stays_out_of_reach_ends_it_later(opened: Open, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "OPEN_SECONDS", 0.01)
+    monkeypatch.setattr(owners, "JOIN_SECONDS", 0.1)
+    world.owner.refuse = 10_000
+    _one, reader = await opened()
+    assert (await chunk(reader)).startswith("retry: 3000\nid: ")
     assert await chunk(reader) == ": out of reach, come back\n\n"
 
 
