@@ -10,8 +10,7 @@ what changes none (or says the same at the same time again) counts only what was
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.domain import state as states
 from app.domain.events import UnifiedEvent
@@ -23,8 +22,7 @@ Rows = Callable[[str], Row | None]
 """The rows by key, as they stand before or after the event."""
 
 
-@dataclass(slots=True, frozen=True)
-class Recipient:
+class Recipient(NamedTuple):
     """Someone who gets a mail."""
 
     user_id: int
@@ -32,8 +30,7 @@ class Recipient:
     """One of `app.domain.requests.REASONS`."""
 
 
-@dataclass(slots=True, frozen=True)
-class Mailing:
+class Mailing(NamedTuple):
     """Who gets a mail about one event, and what it calls things."""
 
     recipients: tuple[Recipient, ...]
@@ -69,8 +66,7 @@ def mailing(event: UnifiedEvent, says: Iterable[Delta], before: Rows, after: Row
     return NOBODY
 
 
-@dataclass(slots=True, frozen=True)
-class _Seen:
+class _Seen(NamedTuple):
     """An event between the rows before and after it."""
 
     event: UnifiedEvent

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.domain import state as states
 from app.domain.events import Source, UnifiedEvent
@@ -17,14 +16,13 @@ TASK_BYTES = 130
 """What a task costs beside its row: the object and its place (measured with tracemalloc)."""
 
 
-@dataclass(slots=True, frozen=True)
-class Change:
+class Change(NamedTuple):
     """What one event did."""
 
     carries_state: bool
     """Whether clients need ``state`` beside the data."""
     state: State | None
-    """The task, member, team or user that the event names, afterwards."""
+    """The task, member, team or user that the event names, afterwards; of use where it is carried."""
     joined: int | None = None
     """Who became a member."""
     left: tuple[int, ...] = ()
@@ -33,6 +31,10 @@ class Change:
     """Whether anything is other than it was."""
     reset: bool = False
     """Whether more changed than any single object tells."""
+
+
+PLAIN = Change(carries_state=False, state=None)
+"""What an event did that tells all by itself."""
 
 
 class View:
@@ -147,6 +149,8 @@ class View:
         self.offset = offset
         if event.type not in CLASSES:
             return Change(carries_state=False, state=None, changed=False)
+        if event.type.startswith("task."):
+            return self._fold_task(event, source)
         before = self.state_of(event)
         affected = self._affected(event)
         roles = {user_id: self.role(user_id) for user_id in affected}
@@ -160,6 +164,20 @@ class View:
         left = tuple(user_id for user_id in affected if roles[user_id] is not None and self.role(user_id) is None)
         changed = before != after or joined is not None or bool(left)
         return Change(carries, after, joined, left, changed, self._resets(event, carries, roles, deleted_before, after))
+
+    def _fold_task(self, event: UnifiedEvent, source: Source) -> Change:
+        """Fold an event of a task: it concerns nobody's membership."""
+        task_id = event.data["taskId"]
+        stored = self._tasks.get(task_id)
+        row = None if stored is None else decode(stored)
+        rows = apply(lambda name: row if name.startswith("task/") else self._team, deltas(event, source))
+        for name, changed in rows.items():
+            self._put(name, changed)
+        now = next((changed for name, changed in rows.items() if name.startswith("task/")), row)
+        if now is not None and states.tells_all(event, row, now, self._deleted):
+            return PLAIN
+        before, after = (states.task_state(task_id, one, self._deleted) for one in (row, now))
+        return Change(states.effect(event, before, after), after, changed=before != after)
 
     def _affected(self, event: UnifiedEvent) -> list[int]:
         """Whose membership the event may change."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -14,8 +13,7 @@ MAX_ID = 2**53 - 1
 _KEY = re.compile(r"(?:(team|user):)?([1-9][0-9]{0,15})")
 
 
-@dataclass(slots=True, frozen=True)
-class Source:
+class Source(NamedTuple):
     """Where a source record stands: its identity, and the tail of its rank."""
 
     topic: str
@@ -25,8 +23,7 @@ class Source:
     """The record's own time, milliseconds since the epoch."""
 
 
-@dataclass(slots=True, frozen=True)
-class UnifiedEvent:
+class UnifiedEvent(NamedTuple):
     """One event as routed: ``key`` says to whom, the rest is the JSON that clients get."""
 
     key: str

@@ -6,8 +6,7 @@ idempotent, so that any order and any repetition of one entity's events, on any 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -21,8 +20,7 @@ MAX_FIELDS: Final = 128
 """Unknown fields that one row keeps: twice what one event may carry, so that the newest event's are always among them."""
 
 
-@dataclass(slots=True, frozen=True)
-class Row:
+class Row(NamedTuple):
     """What is known of one thing; never changed in place, since rows share their parts."""
 
     marks: dict[str, str]

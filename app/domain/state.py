@@ -9,7 +9,7 @@ import orjson
 from app.domain.events import UnifiedEvent
 from app.domain.fold import DEFAULT_ROLE, OWNER_ROLE
 from app.domain.ranks import timestamp_of
-from app.domain.rows import TASK_FIELDS, TEAM_FIELDS, USER_FIELDS, Row
+from app.domain.rows import MAX_FIELDS, TASK_FIELDS, TEAM_FIELDS, USER_FIELDS, Row
 
 State = dict[str, Any]
 """One task, member, team or user, as in a snapshot."""
@@ -142,6 +142,26 @@ def effect(event: UnifiedEvent, before: State | None, after: State | None) -> bo
         return True
     # Encoded, because Python's 1 == True == 1.0 are not the same to a client.
     return _text(naive) != _text(after)
+
+
+def tells_all(event: UnifiedEvent, before: Row | None, after: Row, team_deleted: str | None) -> bool:
+    """Whether it is plain, without looking at any state, that an event of a task needs no ``state`` and changed what is seen.
+
+    It is when the task was there, or the event makes it, and the event is later than everything that is known of it: what every
+    client then comes to is what is stored. That is nearly every event; of the others `effect` knows more.
+
+    Args:
+        event: a task event.
+        before: the task's row, before the event was folded.
+        after: the same, afterwards.
+        team_deleted: ``deleted_rank`` of its team; None for a personal task.
+    """
+    if event.type == "task.deleted" or team_deleted is not None or len(after.fields) >= MAX_FIELDS or not _COMPUTED.isdisjoint(event.data):
+        return False
+    if before is None:
+        return event.type == "task.created"
+    # Whatever gives a field also gives a mark, so no field's rank is above them all.
+    return "deleted" not in before.marks and event.timestamp > timestamp_of(max(before.marks.values(), default=""))
 
 
 def created_resets(carries_state: bool, owner_before: str | None, owner_after: str | None) -> bool:

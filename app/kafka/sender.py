@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import randrange
-from typing import TYPE_CHECKING, cast, overload
+from typing import TYPE_CHECKING, NamedTuple, cast, overload
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -27,8 +27,7 @@ LARGE_BYTES = 128 * 1024
 Headers = Sequence[tuple[str, bytes]]
 
 
-@dataclass(slots=True, frozen=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A record to be written."""
 
     topic: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -220,7 +219,8 @@ def test_the_size_is_about_the_memory_that_it_takes_in_a_ring() -> None:
         ring = Ring(10**9, 0)
         for offset in range(many):
             # As aiokafka reads them: nothing is shared with another record.
-            headers = [(name, bytes(bytearray(found))) for name, found in headers_for(replace(SOURCE, offset=offset))]
+            source = Source(SOURCE.topic, SOURCE.partition, offset, SOURCE.timestamp)
+            headers = [(name, bytes(bytearray(found))) for name, found in headers_for(source)]
             one = Entry("0" * 16, offset, b"team:%d" % (offset % 50), bytes(bytearray(value)), headers, SOURCE.timestamp + offset)
             one.finish(True, {"taskId": 1})
             ring.append(one)

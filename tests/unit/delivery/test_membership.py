@@ -139,7 +139,7 @@ def test_a_repeat_of_an_old_removal_takes_away_nothing() -> None:
 
 def test_where_what_ended_and_what_made_a_membership_are_of_one_time_a_repeat_may_have_made_it() -> None:
     before = [added, removed_then]
-    again = replace(added, source=replace(added.source, offset=7, timestamp=2000))
+    again = replace(added, source=added.source._replace(offset=7, timestamp=2000))
     records = [task, again, task]
     range_ = entries(records)
     repeated(range_[1])
@@ -156,7 +156,7 @@ def test_with_repeats_nobody_gets_a_record_of_a_time_when_they_were_no_member(hi
         at = data.draw(st.integers(0, len(log) - 1))
         behind = data.draw(st.integers(at + 1, len(log)))
         # The same source record once more, or what its producer sent twice: of another place and time.
-        source = replace(log[at][0].source, offset=900 + len(log), timestamp=data.draw(st.sampled_from([0, 1000, 2000, 9000])))
+        source = log[at][0].source._replace(offset=900 + len(log), timestamp=data.draw(st.sampled_from([0, 1000, 2000, 9000])))
         again = data.draw(st.sampled_from([log[at][0], replace(log[at][0], source=source)]))
         log.insert(behind, (again, True))
     folded = [one for one, _ in log]

@@ -18,6 +18,7 @@ from app.domain.state import (
     member_state,
     task_state,
     team_state,
+    tells_all,
     user_state,
 )
 from tests.unit.domain.naive_model import Record
@@ -343,3 +344,37 @@ def test_applying_a_user_event_puts_what_it_names_in_place() -> None:
         "username": "ann",
         "email": "a@example.org",
     }
+
+
+def test_an_event_later_than_all_that_is_known_of_its_task_tells_all() -> None:
+    created, updated, late = record("task.created", 1, taskId=9), record("task.updated", 3, taskId=9), record("task.updated", 2, taskId=9)
+    key = f"task/{TEAM}/9"
+    none, first, second, third = (folded(records).get(key) for records in ([], [created], [created, updated], [created, updated, late]))
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert tells_all(created.event, none, first, None)
+    assert tells_all(updated.event, first, second, None)
+    assert not tells_all(late.event, second, third, None)
+    assert not tells_all(updated.event, none, second, None)
+    assert not tells_all(updated.event, first, second, at(0))
+    assert not tells_all(record("task.updated", 3, taskId=9, updatedAt="x").event, first, second, None)
+    assert not tells_all(record("task.deleted", 3, taskId=9).event, first, second, None)
+
+
+@given(arrivals())
+def test_an_event_that_tells_all_has_an_effect_and_needs_no_state(arrival: tuple[list[Record], list[Record]]) -> None:
+    rows: dict[str, Row] = {}
+    for one in arrival[1]:
+        event = one.event
+        says = fold.deltas(event, one.source)
+        before = dict(rows)
+        rows.update(fold.apply(rows.get, says))
+        key, task_id = says[0][0], event.data.get("taskId")
+        if task_id is None:
+            continue
+        deleted = None if event.team_id is None else deleted_rank(rows.get(f"team/{event.team_id}"))
+        if tells_all(event, before.get(key), rows[key], deleted):
+            then, now = task_state(task_id, before.get(key), deleted), task_state(task_id, rows[key], deleted)
+            assert not effect(event, then, now)
+            assert then != now
