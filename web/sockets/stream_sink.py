@@ -31,6 +31,8 @@ class StreamSink(PlainSink):
         self._chunked = False
         self._started = False
         self._held = True
+        self._gaps: list[bytes] = []
+        """Found while the stream was being opened: said as soon as there is one."""
         self._told = ""
 
     def start(self, request: web.Request) -> None:
@@ -60,6 +62,9 @@ class StreamSink(PlainSink):
     def begin(self, retry_ms: int) -> None:
         """Say how soon to come back, and with which id if nothing else comes."""
         self._put(self._chunk(b"retry: %d\nid: %s\n\n" % (retry_ms, self._next_id(None).encode())))
+        for gap in self._gaps:
+            self._put(self._chunk(gap))
+        self._gaps.clear()
 
     def beat(self) -> None:
         """Write a comment, which keeps the stream open, and the id if it has moved on; nothing while something waits."""
@@ -77,7 +82,11 @@ class StreamSink(PlainSink):
         """Say that events are missing. Without an id: who comes back before the snapshot is there is told again."""
         kind, _, number = key.partition(":")
         message = messages.team_gap(int(number), reason) if kind == "team" else messages.user_gap(int(number), reason)
-        self._put(self._chunk(block(message, event="gap")))
+        said = block(message, event="gap")
+        if self._started:
+            self._put(self._chunk(said))
+        else:
+            self._gaps.append(said)
 
     def joined(self, team_id: int) -> None:
         """The client sees the event."""
