@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from math import isfinite
 from typing import Any, NoReturn
 
@@ -23,8 +22,9 @@ _SHAPE = bytes.maketrans(b"123456789[", b"000000000{")
 """Makes every digit 0 and every opening bracket a brace: what is looked for is then one string, found at the speed of memory."""
 _LONG_RUN = b"0" * 19
 """The shortest run of digits that can be beyond 64 bits: 2^63 has 19."""
-_LONG_NUMBER = re.compile(rb"[:,\[][ \t\r\n]*-?[0-9]{19}")
-"""Such a run where a number stands. It may be in a text too; the run in most texts (an id, a stamp) is not, and needs no closer look."""
+_MINUS = ord("-")
+_SPACE = frozenset(b" \t\r\n")
+_BEFORE_A_NUMBER = frozenset(b":,[")
 
 
 def load(value: bytes) -> dict[str, Any]:
@@ -40,7 +40,8 @@ def load(value: bytes) -> dict[str, Any]:
         _explain(value, error)
     # orjson quietly makes floats of longer integers.
     shape = value.translate(_SHAPE)
-    if _LONG_RUN in shape and _LONG_NUMBER.search(value):
+    run = shape.find(_LONG_RUN)
+    if run >= 0 and _is_number(value, shape, run):
         _check_numbers(value.decode())
     if type(parsed) is not dict:
         raise BadRecord(Code.NOT_AN_OBJECT, "the value is JSON, but not an object")
@@ -60,6 +61,25 @@ def deeper_than(value: Any, levels: int) -> bool:
             if type(child) is dict or type(child) is list
         ]
     return bool(layer)
+
+
+def _is_number(value: bytes, shape: bytes, run: int) -> bool:
+    """Whether a long run of digits, the one at ``run`` or one behind it, stands where a number does.
+
+    It may be in a text all the same; the run in most texts (an id, a stamp) is not, and spares the value a closer look.
+    """
+    while run >= 0:
+        before = run - 1
+        if before >= 0 and value[before] == _MINUS:
+            before -= 1
+        # Each stretch of white space is walked over once at most: what is between two runs belongs to the later one.
+        while before >= 0 and value[before] in _SPACE:
+            before -= 1
+        if before >= 0 and value[before] in _BEFORE_A_NUMBER:
+            return True
+        # The rest of a run of twice the length is found again, and has a digit before it.
+        run = shape.find(_LONG_RUN, run + len(_LONG_RUN))
+    return False
 
 
 def _explain(value: bytes, error: orjson.JSONDecodeError) -> NoReturn:
