@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from app.domain import cloudevents, timestamps
+from app.domain import cloudevents, timestamps, usual_task
 from app.domain.errors import BadRecord, Code, Fault, Report, one_line, refuse
-from app.domain.events import Source, UnifiedEvent
+from app.domain.events import Source, UnifiedEvent, team_key
 from app.domain.schema import RULES, Routed, check_payload
-from app.domain.strict_json import load
+from app.domain.strict_json import load, load_counted
 from app.domain.unified import default_event_id
 
 MAX_VALUE_BYTES = 512 * 1024
@@ -17,6 +17,9 @@ MAX_EVENT_ID_LENGTH = 200
 
 _DROPPED = frozenset({"__proto__", "constructor", "prototype"})
 """Names that reach the prototype of an object in careless JavaScript."""
+
+_new = tuple.__new__
+"""Makes a named tuple at half the cost of its own constructor, which is a Python function."""
 
 _FLAT = 2
 """The braces of a value whose payload holds no further object: nothing to look for below its own members."""
@@ -44,7 +47,11 @@ def decode(value: bytes | None, headers: Sequence[tuple[str, bytes | None]], sou
     topic = source.topic
     value = _sized(value)
     mode = cloudevents.mode(headers) if headers else None
-    body = load(value)
+    body, opened = load_counted(value)
+    if mode is None and opened <= _FLAT:
+        usual = _usual(body, source)
+        if usual is not None:
+            return usual
     cloud_id = cloud_time = None
     if mode is not None:
         unwrap = cloudevents.from_envelope(body, topic) if mode == "structured" else cloudevents.from_headers(headers, body, topic)
@@ -54,6 +61,37 @@ def decode(value: bytes | None, headers: Sequence[tuple[str, bytes | None]], sou
     timestamp, clamped = _timestamp(body, cloud_time, source.timestamp, refuse)
     key, team_id, actor_id, data = routed
     return Decoded(UnifiedEvent(key, event_id or default_event_id(source), topic, team_id, actor_id, timestamp, data), clamped)
+
+
+def _usual(body: dict[str, Any], source: Source) -> Decoded | None:
+    """What nearly every producer writes, decoded as below but at one go; None for anything else, which is then as it was.
+
+    Args:
+        body: a value in which no object or list stands, but the value itself and at most its payload.
+        source: where the record stands.
+    """
+    get, topic = body.get, source.topic
+    payload, text, event_type = get("payload"), get("timestamp"), get("eventType")
+    if (
+        topic not in usual_task.TYPES
+        or type(payload) is not dict
+        or type(text) is not str
+        or not text
+        or (event_type is not None and event_type != topic)
+        or get("eventId") is not None
+        or not _DROPPED.isdisjoint(payload)
+    ):
+        return None
+    try:
+        timestamp, clamped = timestamps.normalise(text, source.timestamp)
+    except ValueError:
+        return None
+    data = usual_task.data_of(body, payload)
+    if data is None:
+        return None
+    team_id: int = data["teamId"]
+    event = (team_key(team_id), default_event_id(source), topic, team_id, body["actorId"], timestamp, data)
+    return _new(Decoded, (_new(UnifiedEvent, event), clamped))
 
 
 def faults(topic: str, value: bytes | None) -> list[Fault]:

@@ -25,10 +25,10 @@ DEFAULT_ROLE = "member"
 _ROLE_GIVEN = frozenset({"team.member_added", "team.member_role_updated"})
 """Types whose ``data`` always has a role."""
 
-_TEXT: frozenset[type] = frozenset({str, NoneType})
-_FLAG: frozenset[type] = frozenset({bool})
-_PRIORITY: frozenset[type] = frozenset({str, int, float, NoneType})
-_SAID = {_TEXT: "a string or null", _FLAG: "a boolean", _PRIORITY: "a string, a number or null"}
+TEXT: frozenset[type] = frozenset({str, NoneType})
+FLAG: frozenset[type] = frozenset({bool})
+PRIORITY: frozenset[type] = frozenset({str, int, float, NoneType})
+_SAID = {TEXT: "a string or null", FLAG: "a boolean", PRIORITY: "a string, a number or null"}
 
 # One address as people type it. Comma, semicolon and angle brackets would make more, or other, recipients of it in a header.
 _EMAIL = re.compile(r"[^\s\x00-\x1f\x7f-\x9f@,;<>]+@[^\s\x00-\x1f\x7f-\x9f@,;<>]+")
@@ -229,7 +229,7 @@ def _user(topic: str, value: dict[str, Any], payload: dict[str, Any], report: Re
 
 _TASK = Rules(
     _task,
-    known={"title": _TEXT, "description": _TEXT, "completed": _FLAG, "priority": _PRIORITY, "due": _TEXT},
+    known={"title": TEXT, "description": TEXT, "completed": FLAG, "priority": PRIORITY, "due": TEXT},
     own=frozenset({"taskId", "teamId", "creatorId", "assigneeId"}),
     needed=("taskId",),
     optional=("creatorId", "assigneeId"),
@@ -237,7 +237,7 @@ _TASK = Rules(
 )
 _TEAM = Rules(
     _team,
-    known={"name": _TEXT, "description": _TEXT},
+    known={"name": TEXT, "description": TEXT},
     own=frozenset({"teamId", "ownerId"}),
     needed=(),
     optional=("ownerId",),
@@ -250,7 +250,7 @@ _MEMBER = Rules(
 )
 _USER = Rules(
     _user,
-    known={"email": _TEXT, "username": _TEXT},
+    known={"email": TEXT, "username": TEXT},
     own=frozenset({"userId"}),
     needed=("userId",),
     owner="userId",

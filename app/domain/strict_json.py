@@ -31,6 +31,15 @@ def load(value: bytes) -> dict[str, Any]:
     """The JSON object that ``value`` is. Of members with the same name the last counts.
 
     Raises:
+        BadRecord: as `load_counted`.
+    """
+    return load_counted(value)[0]
+
+
+def load_counted(value: bytes) -> tuple[dict[str, Any], int]:
+    """The same, and how many opening braces and brackets it has, those in its texts included: at least as many as objects and lists.
+
+    Raises:
         BadRecord: not-utf8, not-json, unencodable, not-an-object or too-deep, looked for in this order; but what is too deep for the
             parser (some 1,000 levels) is too-deep, whatever else it may be.
     """
@@ -45,9 +54,10 @@ def load(value: bytes) -> dict[str, Any]:
         _check_numbers(value.decode())
     if type(parsed) is not dict:
         raise BadRecord(Code.NOT_AN_OBJECT, "the value is JSON, but not an object")
-    if shape.count(b"{") > MAX_DEPTH and deeper_than(parsed, MAX_DEPTH):
+    opened = shape.count(b"{")
+    if opened > MAX_DEPTH and deeper_than(parsed, MAX_DEPTH):
         raise _too_deep()
-    return parsed
+    return parsed, opened
 
 
 def deeper_than(value: Any, levels: int) -> bool:

@@ -32,8 +32,14 @@ def from_millis(ms: int) -> str:
 
     A record without a time of its own says -1: what is negative is the epoch, what is after 9999 its last millisecond.
     """
-    ms = min(max(ms, 0), _LAST_MS)
-    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="microseconds") + "Z"
+    second, millis = divmod(min(max(ms, 0), _LAST_MS), 1000)
+    return f"{_second_text(second)}.{millis:03d}000Z"
+
+
+@lru_cache(maxsize=4096)
+def _second_text(second: int) -> str:
+    """``2026-11-23T10:00:00``, from seconds since the epoch."""
+    return (_EPOCH + timedelta(seconds=second)).isoformat()
 
 
 def time_text(ms: int | None) -> str | None:
@@ -52,10 +58,16 @@ def normalise(text: str, record_ms: int) -> tuple[str, bool]:
         ValueError: ``text`` is no RFC 3339 time.
     """
     if text[19:20] == "." and text[-1] == "Z" and text.isascii() and (fraction := text[20:-1]).isdigit() and len(fraction) <= _MAX_DIGITS:
-        # What nearly every producer writes. Only what may be too new is worth a closer look.
+        # What nearly every producer writes.
         second = _usual_second(text[:19])
-        if second is not None and second * 1000 < record_ms + FUTURE_MS - 1000:
-            return text if len(fraction) == _DIGITS else f"{text[:19]}.{fraction[:_DIGITS]:0<6}Z", False
+        if second is not None:
+            if len(fraction) != _DIGITS:
+                fraction = f"{fraction[:_DIGITS]:0<6}"
+                text = f"{text[:19]}.{fraction}Z"
+            # Only of what may be too new the fraction counts.
+            if second * 1000 < record_ms + FUTURE_MS - 1000 or not _too_new(second, fraction, record_ms):
+                return text, False
+            return from_millis(record_ms), True
     return _normalise(text, record_ms)
 
 
@@ -102,10 +114,15 @@ def _normalise(text: str, record_ms: int) -> tuple[str, bool]:
     since = moment - _EPOCH
     if since.days < 0:
         return from_millis(record_ms), False
-    # Integers throughout: a float of this size cannot hold every microsecond.
-    if (since.days * 86_400 + since.seconds) * 1_000_000 + int(micros) > (max(record_ms, 0) + FUTURE_MS) * 1000:
+    if _too_new(since.days * 86_400 + since.seconds, micros, record_ms):
         return from_millis(record_ms), True
     return f"{moment.isoformat()}.{micros}Z", False
+
+
+def _too_new(second: int, micros: str, record_ms: int) -> bool:
+    """Whether a time is more than `FUTURE_MS` after its record's."""
+    # Integers throughout: a float of this size cannot hold every microsecond.
+    return second * 1_000_000 + int(micros) > (max(record_ms, 0) + FUTURE_MS) * 1000
 
 
 def is_canonical(text: str) -> bool:
