@@ -16,9 +16,9 @@ from app import logs, metrics
 from app.domain.errors import BadRecord, Code
 from app.domain.fold import apply, deltas
 from app.domain.positions import check
+from app.domain.recent_records import RecentRecords
 from app.domain.rows import Row
 from app.domain.topics import UNIFIED
-from app.domain.unified import parse
 from app.kafka.deadletters import DeadLetters
 from app.kafka.sender import Outgoing, Sender
 from app.kafka.transport.batches import Batch, BatchSchema, Record, batches
@@ -33,11 +33,14 @@ GATHER_SECONDS = 0.04
 class Folding:
     """Folds batches of unified records into rows, and asks for the mails about them."""
 
-    def __init__(self, table: StateTable, dead_letters: DeadLetters, sender: Sender, log_id: Callable[[], str]) -> None:
+    def __init__(
+        self, table: StateTable, dead_letters: DeadLetters, sender: Sender, log_id: Callable[[], str], recent: RecentRecords
+    ) -> None:
         self._table = table
         self._dead_letters = dead_letters
         self._sender = sender
         self._log_id = log_id
+        self._recent = recent
 
     def wanted(self) -> bool:
         """Whether somebody waits for what has not been folded yet."""
@@ -70,7 +73,7 @@ class Folding:
 
         for record in records:
             try:
-                unified = parse(record.value, record.headers, record.key)
+                unified = self._recent.read(record.value, record.headers, record.key).unified
                 says = deltas(unified.event, unified.source)
             except ValueError as error:
                 bad = error if isinstance(error, BadRecord) else BadRecord(Code.WRONG_TYPE, str(error))

@@ -13,8 +13,9 @@ from app.domain.decode import decode
 from app.domain.errors import BadRecord
 from app.domain.events import Source, UnifiedEvent, encode, user_key
 from app.domain.fold import MEMBERSHIP, owner_of
+from app.domain.recent_records import RecentRecords
 from app.domain.topics import UNIFIED
-from app.domain.unified import headers_for, traceparent_of
+from app.domain.unified import UnifiedRecord, headers_for, traceparent_of, usual_headers
 from app.kafka.deadletters import DeadLetters
 from app.kafka.partitioner import partition_of
 from app.kafka.sender import Outgoing, Sender
@@ -37,10 +38,11 @@ class Routed:
 class Repartition:
     """Writes the unified stream."""
 
-    def __init__(self, sender: Sender, dead_letters: DeadLetters, topics: Mapping[str, int]) -> None:
+    def __init__(self, sender: Sender, dead_letters: DeadLetters, topics: Mapping[str, int], recent: RecentRecords) -> None:
         self._sender = sender
         self._dead_letters = dead_letters
         self._topics = topics
+        self._recent = recent
 
     async def forward(self, batch: Batch) -> None:
         """Send what comes of a batch; return once the broker has all of it.
@@ -65,7 +67,12 @@ class Repartition:
         for event, record in heapq.merge(*decoded, key=lambda pair: pair[0].timestamp) if len(decoded) > 1 else decoded[0]:
             source = Source(record.topic, record.partition, record.offset, record.timestamp)
             headers = headers_for(source, traceparent_of(record.headers))
-            routed.events.append(self._unified(event, headers))
+            sent = self._unified(event, headers)
+            routed.events.append(sent)
+            usual = usual_headers(headers)
+            if usual is not None and sent.value is not None:
+                # Here it is known already what those who read it back will parse.
+                self._recent.note(sent.value, usual, sent.key, UnifiedRecord(event, source))
             if event.type in MEMBERSHIP_KINDS:
                 routed.candidates.append(self._unified(candidate(event), headers))
         return routed

@@ -17,6 +17,7 @@ from agents.repartition import Repartition
 from app import commands
 from app.application import Application, faust_options
 from app.cluster_secret import cluster_secret
+from app.domain.recent_records import RecentRecords
 from app.domain.topics import UNIFIED
 from app.errors import StartRefused
 from app.kafka import offsets, topics
@@ -67,7 +68,8 @@ class Teamcast(Application):
         self.tables.add(table)
         self.cluster = Cluster(settings, sender, VERSION, table.held)
         peers = Peers(table, settings.url, self.cluster_secret, self.cluster, counts)
-        hub = Hub(settings, Seeds(peers.seed, peers.candidates), counts, encode_snapshot)
+        recent = RecentRecords()
+        hub = Hub(settings, Seeds(peers.seed, peers.candidates), counts, encode_snapshot, recent)
         tail = Tail(settings, counts, hub)
         hub.tail = tail
         measures = Measures(settings, self.cluster, table, tail, hub, self._assigned)
@@ -76,10 +78,10 @@ class Teamcast(Application):
         self.teller = Teller(hub.attendance, hub.presence, self.cluster, messages.presence)
         self.watchdog = Watchdog(settings, lambda: cast(Consumer, self.consumer), lambda: self.rebalancing or not self.tables.actives_ready)
         dead_letters = DeadLetters(sender)
-        repartition = Repartition(sender, dead_letters, counts)
+        repartition = Repartition(sender, dead_letters, counts, recent)
         for register in (register_task, register_team, register_user):
             register(self, repartition)
-        register_fold(self, Folding(table, dead_letters, sender, lambda: self.log_id))
+        register_fold(self, Folding(table, dead_letters, sender, lambda: self.log_id, recent))
         cast(Server, self.web).add_routes(self.sockets)
 
     def _assigned(self) -> set[TP]:

@@ -9,7 +9,8 @@ import orjson
 from aiokafka.structs import ConsumerRecord
 
 from app.domain.positions import check, position
-from app.domain.unified import UnifiedRecord, parse
+from app.domain.recent_records import RecentRecords, SharedRecord
+from app.domain.unified import HEADERS, UnifiedRecord, parse, usual_headers
 
 ENTRY_BYTES = 700
 """What an entry costs beside its value and its frame: objects, headers, its places in two lists (measured with tracemalloc)."""
@@ -18,10 +19,7 @@ ENTRY_BYTES = 700
 MILLIS_DIGITS = 16
 """No time of a record has so many; Python refuses to read numbers of thousands of digits."""
 
-_NAMES = ("source-topic", "source-partition", "source-offset", "source-timestamp", "v")
-"""The headers of a record as the repartition agents write them; a trace context may follow, which nobody here asks for."""
-_TIME = _NAMES.index("source-timestamp")
-_TRACE = "traceparent"
+_TIME = HEADERS.index("source-timestamp")
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -42,7 +40,7 @@ class Entry:
         self.offset = offset
         self.key = raw_key.decode("latin-1")
         self.value = value
-        self._usual = _usual(headers)
+        self._usual: Any = usual_headers(headers)
         self._foreign = tuple(headers) if self._usual is None else ()
         self.timestamp = timestamp
         """The source record's own time, milliseconds: where the delivery time is measured from."""
@@ -60,7 +58,7 @@ class Entry:
     @property
     def headers(self) -> Headers:
         """The record's headers; of those that we write, without the trace context."""
-        return self._foreign if self._usual is None else tuple(zip(_NAMES, self._usual, strict=True))
+        return self._foreign if self._usual is None else tuple(zip(HEADERS, self._usual, strict=True))
 
     def record(self) -> UnifiedRecord:
         """The record, parsed anew each time: kept, it would be five times the value.
@@ -69,6 +67,15 @@ class Entry:
             BadRecord: It is no unified record.
         """
         return parse(self.value, self.headers, self.key.encode("latin-1"))
+
+    def shared(self, recent: RecentRecords) -> SharedRecord:
+        """The record, as others who read it have it too; it is they who keep it, for a moment.
+
+        Raises:
+            BadRecord: It is no unified record.
+        """
+        key = self.key.encode("latin-1")
+        return recent.find(self.value, self._usual, key) or recent.read(self.value, self.headers, key)
 
     @property
     def position(self) -> str:
@@ -109,16 +116,6 @@ class Entry:
         return frame[_HEADER_BYTES.get(frame[1], 2) :]
 
 
-def _usual(headers: Headers) -> tuple[bytes, ...] | None:
-    """The values of the headers that we write; ``None`` for any others."""
-    if not headers:
-        return None
-    names, values = zip(*headers, strict=True)
-    if names == _NAMES or (names[:-1] == _NAMES and names[-1] == _TRACE):
-        return values[: len(_NAMES)]
-    return None
-
-
 def type_of(value: bytes) -> str:
     """The type of a unified record; empty where it has none.
 
@@ -146,8 +143,8 @@ def entry_of(log: str, record: ConsumerRecord[bytes | None, bytes | None]) -> En
     headers: Any = record.headers
     if any(found is None for _, found in headers):
         headers = [(name, found or b"") for name, found in headers]
-    usual = len(headers) > _TIME and headers[_TIME][0] == _NAMES[_TIME]
-    times = [headers[_TIME][1]] if usual else [found for name, found in headers if name == _NAMES[_TIME]]
+    usual = len(headers) > _TIME and headers[_TIME][0] == HEADERS[_TIME]
+    times = [headers[_TIME][1]] if usual else [found for name, found in headers if name == HEADERS[_TIME]]
     source_time = int(times[0]) if times and times[0].isdigit() and len(times[0]) < MILLIS_DIGITS else record.timestamp
     return Entry(log, record.offset, record.key or b"", value, headers, source_time)
 

@@ -10,7 +10,7 @@ from app import metrics
 from app.domain import positions
 from app.domain.errors import BadRecord
 from app.domain.ranks import CLASSES
-from app.domain.unified import UnifiedRecord
+from app.domain.recent_records import RecentRecords, SharedRecord
 from delivery.cursor import Cursor
 from delivery.entry import Entry, type_of
 from delivery.listener import LeftReason
@@ -32,7 +32,7 @@ class Feed:
     """Folds each record of its key once, and moves the cursors on."""
 
     def __init__(  # noqa: PLR0917  (made in one place)
-        self, key: str, partition: int, ring: Ring, seed: Seed, encode: Encode, ask: Ask
+        self, key: str, partition: int, ring: Ring, seed: Seed, encode: Encode, ask: Ask, recent: RecentRecords
     ) -> None:
         """Begin with the rows as they stood at the seed's offset, and fold what the ring holds behind it.
 
@@ -56,6 +56,7 @@ class Feed:
         self.behind = False
         """Whether the ring may hold records that are not folded yet, and so are delivered to nobody."""
         self._ask = ask
+        self._recent = recent
         self._unsent: list[Entry] = []
         self._unsent_bytes = 0
         for entry in ring.after(key, seed.offset) or ():
@@ -83,7 +84,7 @@ class Feed:
             return positions.compose(self.last_offset, self.ring.log, self.last_check)
         return positions.position(self.ring.log, self.key, self.head, ())
 
-    def fold(self, entry: Entry, record: UnifiedRecord | None = None) -> Change | None:
+    def fold(self, entry: Entry, record: SharedRecord | None = None) -> Change | None:
         """Fold a record, and settle what clients get of it; ``None`` for what is no unified record.
 
         Args:
@@ -93,9 +94,9 @@ class Feed:
         self.head = entry.offset
         try:
             if record is None:
-                record = entry.record()
+                record = entry.shared(self._recent)
             self.last_offset, self._last_entry = entry.offset, entry
-            change = self.view.fold(record.event, record.source, entry.offset)
+            change = self.view.fold(record, entry.offset)
         except ValueError:  # BadRecord is one; the fold agent writes the dead letter
             entry.skipped = True
             return None
@@ -126,10 +127,10 @@ class Feed:
         if self.waiting:
             return None
         try:
-            record = entry.record()
+            record = entry.shared(self._recent)
         except BadRecord:
             record = None
-        if record is not None and not (self.view.can_fold(record.event) or self.need_tasks()):
+        if record is not None and not (self.view.can_fold(record.unified.event) or self.need_tasks()):
             return None
         change = self.fold(entry, record)
         if change is not None:

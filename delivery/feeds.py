@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from time import monotonic
 
+from app.domain.recent_records import RecentRecords
 from app.errors import Unavailable
 from delivery.feed import Ask, Encode, Feed
 from delivery.owners import JOIN_SECONDS
@@ -23,7 +24,7 @@ SeedOf = Callable[[str], Awaitable[tuple[int, Ring, Seed]]]
 class Feeds:
     """Opens a feed for the first who needs it, and closes it some time after the last."""
 
-    def __init__(self, seed_of: SeedOf, encode: Encode, ask: Ask, budget: int) -> None:
+    def __init__(self, seed_of: SeedOf, encode: Encode, ask: Ask, budget: int, recent: RecentRecords) -> None:
         """Know where feeds begin.
 
         Args:
@@ -31,11 +32,13 @@ class Feeds:
             encode: Encodes a feed's snapshot.
             ask: Asks for the rows of a feed again.
             budget: Bytes that the tasks of all feeds may take.
+            recent: Records that others here have read, and will.
         """
         self._seed_of = seed_of
         self._encode = encode
         self._ask = ask
         self._budget = budget
+        self._recent = recent
         self._generation = 0
         self.slots = asyncio.Semaphore(JOINS_AT_ONCE)
         """Held by those who wait for a feed, or for what its log holds: so many at once that owners are not flooded."""
@@ -96,7 +99,7 @@ class Feeds:
         if generation != self._generation:
             raise Unavailable("the log jumped while the rows were on their way")
         # No await from here on: what the ring holds behind the seed is folded before anything new is.
-        feed = self._feeds[key] = Feed(key, partition, ring, seed, self._encode, self._ask)
+        feed = self._feeds[key] = Feed(key, partition, ring, seed, self._encode, self._ask, self._recent)
         self.used(feed)
         self._about += feed.view.bytes
         if self._about > self._budget:

@@ -10,6 +10,7 @@ from typing import Any
 from mode import Service
 
 from app.domain.events import team_key
+from app.domain.recent_records import RecentRecords
 from app.domain.stream_ids import Places
 from app.errors import Unavailable
 from app.settings import Settings
@@ -36,11 +37,13 @@ FEEDS_SECONDS = 5.0
 class Hub(Service):
     """Listeners by user, feeds by key."""
 
-    def __init__(self, settings: Settings, seeds: Seeds, topics: Mapping[str, int], encode: Encode, **kwargs: Any) -> None:
+    def __init__(
+        self, settings: Settings, seeds: Seeds, topics: Mapping[str, int], encode: Encode, recent: RecentRecords, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self._reader = LogReader(settings)
         self._owners = Owners(seeds, topics)
-        self.feeds = Feeds(self._owners.seed, encode, self._bring_back, settings.view_bytes)
+        self.feeds = Feeds(self._owners.seed, encode, self._bring_back, settings.view_bytes, recent)
         self._listeners = Listeners(self._owners)
         self._unsent: dict[str, Feed] = {}
         """Feeds that hold what was read and is not written yet; none at any await."""

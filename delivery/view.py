@@ -9,6 +9,7 @@ from app.domain import state as states
 from app.domain.events import Source, UnifiedEvent
 from app.domain.fold import apply, deltas, owner_of
 from app.domain.ranks import CLASSES
+from app.domain.recent_records import SharedRecord
 from app.domain.rows import Row, decode, encode, merge
 from app.domain.state import State
 
@@ -144,8 +145,9 @@ class View:
 
     # --- folding
 
-    def fold(self, event: UnifiedEvent, source: Source, offset: int) -> Change:
-        """Fold the next record of this key; one of a type that is not known here changes nothing."""
+    def fold(self, record: SharedRecord, offset: int) -> Change:
+        """Fold the next record of this key, which stands at ``offset``; one of a type that is not known here changes nothing."""
+        event, source = record.unified
         self.offset = offset
         if event.type not in CLASSES:
             return Change(carries_state=False, state=None, changed=False)

@@ -15,6 +15,7 @@ from hypothesis import given
 from agents.fold import Folding
 from app.domain import positions
 from app.domain.events import Source, UnifiedEvent, encode
+from app.domain.recent_records import RecentRecords
 from app.domain.requests import parse_address, parse_request
 from app.domain.rows import Row
 from app.domain.topics import ADDRESSES, REQUESTS, UNIFIED
@@ -61,7 +62,7 @@ class Table:
 
 
 def folding_of(table: Table) -> Folding:
-    return Folding(table, DeadLetters(table), table, lambda: LOG)  # type: ignore[arg-type]
+    return Folding(table, DeadLetters(table), table, lambda: LOG, RecentRecords())  # type: ignore[arg-type]
 
 
 def unified(one: Folded, offset: int, partition: int = 0) -> Record:

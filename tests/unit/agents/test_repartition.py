@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.repartition import MEMBERSHIP_KINDS, Repartition
+from app.domain.recent_records import RecentRecords
 from app.domain.topics import SOURCE_TOPICS, UNIFIED
+from app.domain.unified import parse
 from app.errors import SendFailed
 from app.kafka.deadletters import DeadLetters
 from app.kafka.partitioner import partition_of
@@ -56,7 +58,7 @@ class Broker:
 
 
 def repartition_of(broker: Broker) -> Repartition:
-    return Repartition(broker, DeadLetters(broker), {UNIFIED: 8})  # type: ignore[arg-type]
+    return Repartition(broker, DeadLetters(broker), {UNIFIED: 8}, RecentRecords())  # type: ignore[arg-type]
 
 
 def batch_of(*parts: list[Record]) -> Batch:
@@ -94,6 +96,20 @@ def test_an_event_goes_to_its_key_in_the_unified_stream_where_kafkas_partitioner
     assert list(body) == ["eventId", "type", "teamId", "actorId", "timestamp", "data"]
     assert (body["type"], body["eventId"]) == (topic, f"{topic}-3-15-{NOW}")
     assert routed.dead == []
+
+
+@pytest.mark.parametrize("topic", SOURCE_TOPICS)
+@pytest.mark.parametrize(
+    "more", [{}, {"teamId": None, "creatorId": 5}, {"eventId": "own", "payload": {"labels": [1.0, {"b": 1, "a": True}]}}]
+)
+def test_those_who_read_an_event_back_get_what_was_decoded(topic: str, more: dict[str, Any]) -> None:
+    recent = RecentRecords()
+    repartition = Repartition(Broker(), DeadLetters(Broker()), {UNIFIED: 8}, recent)  # type: ignore[arg-type]
+    for sent in repartition.route([[record(15, value(**more), topic=topic, headers=HEADERS)]], NOW).events:
+        headers = [*sent.headers]
+        assert len(recent) == 1
+        assert recent.read(sent.value, headers, sent.key).unified == parse(sent.value, headers, sent.key)
+        assert len(recent) == 1
 
 
 def test_a_personal_task_goes_to_its_creator() -> None:

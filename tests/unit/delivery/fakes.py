@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 
 from app.domain.events import Source, UnifiedEvent, encode
-from app.domain.unified import headers_for
+from app.domain.recent_records import RecentRecords, SharedRecord
+from app.domain.unified import UnifiedRecord, headers_for
 from app.errors import Unavailable
 from app.settings import Settings
 from delivery.entry import Entry
@@ -35,6 +36,11 @@ def record(event_type: str, second: int, *, team: int = 1, actor: int | None = 9
 
 def entry_of(one: Record, offset: int) -> Entry:
     return Entry(LOG, offset, one.event.key.encode(), encode(one.event), headers_for(one.source), one.source.timestamp)
+
+
+def shared(event: UnifiedEvent, source: Source) -> SharedRecord:
+    """A record as it comes to a view."""
+    return SharedRecord(UnifiedRecord(event, source))
 
 
 def unreadable(offset: int, key: str = "team:1") -> Entry:
@@ -317,8 +323,13 @@ class Client:
         return self.team, [self.members[one] for one in sorted(self.members)], [self.tasks[one] for one in sorted(self.tasks)]
 
 
+def feed_of(ring: Ring, seed: Seed) -> Feed:
+    """A team's feed, from a seed on."""
+    return Feed("team:1", 0, ring, seed, encoded, lambda _feed: None, RecentRecords())
+
+
 def hub_of(log: Log, owner: Owner) -> Hub:
     """A hub on one partition, not started."""
-    hub = Hub(Settings(_env_file=None), Seeds(owner.rows, owner.candidates), {"team.events": 1}, encoded)
+    hub = Hub(Settings(_env_file=None), Seeds(owner.rows, owner.candidates), {"team.events": 1}, encoded, RecentRecords())
     hub.tail = log  # type: ignore[assignment]
     return hub

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from app.domain import positions
 from app.domain.events import Source, UnifiedEvent, encode
+from app.domain.recent_records import RecentRecords
 from app.domain.topics import SOURCE_TOPICS
 from app.domain.unified import headers_for
 from delivery.entry import Entry, text_frame, type_of
@@ -185,6 +186,20 @@ def test_the_position_is_that_of_the_record() -> None:
     assert entry().position == positions.position("00000000000000ab", "team:42", 7, headers_for(SOURCE))
 
 
+@pytest.mark.parametrize("trace", [None, b"00-trace-01"])
+def test_its_record_is_the_one_that_others_have_read(trace: bytes | None) -> None:
+    recent = RecentRecords()
+    theirs = recent.read(written(), headers_for(SOURCE, trace), b"team:42")
+    one = Entry("0" * 16, 7, b"team:42", written(), headers_for(SOURCE, trace), 0)
+    assert one.shared(recent) is theirs
+    assert theirs.unified == one.record()
+
+
+def test_the_record_of_another_writers_entry_is_read_as_ever() -> None:
+    one = Entry("0" * 16, 7, b"team:42", written(), headers_for(SOURCE)[::-1], 0)
+    assert one.shared(RecentRecords()).unified == one.record()
+
+
 def test_a_key_of_any_bytes_is_a_key() -> None:
     assert Entry("0" * 16, 0, b"\xff\x00", b"{}", [], 0).key == "\xff\x00"
 
@@ -234,8 +249,11 @@ def test_a_full_collection_has_one_object_an_entry_to_look_at() -> None:
     gc.collect()
     before = len(gc.get_objects())
     many = [entry(offset=offset) for offset in range(1000)]
+    recent = RecentRecords()
     for one in many:
         one.finish(False, None)
         one.record()
+        one.shared(recent)
+    del recent  # what it holds is not many, and no entry's
     gc.collect()
     assert len(gc.get_objects()) - before < 1.1 * len(many)

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from app import metrics
 from delivery.cursor import Cursor
-from delivery.feed import PASS, Feed
+from delivery.feed import PASS
 from delivery.run import RUN_BYTES
 from tables.seed import Seed
-from tests.unit.delivery.fakes import Client, FakeSink, Log, encoded, entry_of, listener_of, record, rows_of, turns
+from tests.unit.delivery.fakes import Client, FakeSink, Log, entry_of, feed_of, listener_of, record, rows_of, turns
 from tests.unit.domain.naive_model import Record
 from tests.unit.domain.worlds import histories
 
@@ -29,7 +29,7 @@ class World:
         self.log = Log(ring_bytes)
         for one in before:
             self.log.append(one)
-        self.feed = Feed("team:1", 0, self.log.held, Seed(len(before) - 1, rows_of(before, "team:1")), encoded, lambda _feed: None)
+        self.feed = feed_of(self.log.held, Seed(len(before) - 1, rows_of(before, "team:1")))
 
     def listener(self, sink: FakeSink, user: int = ME, after: int | None = None) -> Cursor:
         cursor = Cursor(self.feed, listener_of(user, sink), self.feed.head if after is None else after)
@@ -63,7 +63,7 @@ def test_what_the_ring_holds_behind_the_seed_is_folded_when_the_feed_begins() ->
     for one in [*BEGINNING, *tasks(2)]:
         log.append(one)
     log.append_unreadable()
-    feed = Feed("team:1", 0, log.held, Seed(1, rows_of(BEGINNING, "team:1")), encoded, lambda _feed: None)
+    feed = feed_of(log.held, Seed(1, rows_of(BEGINNING, "team:1")))
     assert feed.head == 4
     assert [task["title"] for task in feed.view.tasks()] == ["1"]
 
@@ -259,7 +259,7 @@ def test_what_is_no_unified_record_and_older_than_the_view_is_passed_over() -> N
         log.append(one)
     log.append_unreadable()
     log.append(tasks(1)[0])
-    feed = Feed("team:1", 0, log.held, Seed(3, rows_of(log.before(4), "team:1")), encoded, lambda _feed: None)
+    feed = feed_of(log.held, Seed(3, rows_of(log.before(4), "team:1")))
     feed.settle(log.held.after("team:1", 1) or [])
     sink = FakeSink()
     feed.place(Cursor(feed, listener_of(ME, sink), 1))

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from app.domain import positions
 from app.errors import Unavailable
 from delivery.entry import Entry
-from delivery.feed import Feed
 from delivery.resume import Resumed, resume
-from tests.unit.delivery.fakes import LOG, FakeSink, Log, encoded, entry_of, record
+from tests.unit.delivery.fakes import LOG, FakeSink, Log, entry_of, feed_of, record
 from tests.unit.delivery.test_hub import ADDED, AGAIN, BEGINNING, ME, REMOVED, World, task
 from tests.unit.delivery.test_hub import world as world  # noqa: PLC0414  (a fixture)
 from tests.unit.domain.naive_model import Record
@@ -52,7 +51,7 @@ class Place:
             self.log.append(one)
         self.log.append_other(others)
         self.reader = Reader(self.log)
-        self.feed = Feed("team:1", 0, self.log.held, self.log.seed(len(self.log.records), "team:1"), encoded, lambda _feed: None)
+        self.feed = feed_of(self.log.held, self.log.seed(len(self.log.records), "team:1"))
 
     def at(self, offset: int) -> str:
         """The position of a record, as whoever got it was told."""
@@ -143,7 +142,7 @@ class Behind(Log):
 async def test_a_position_that_the_tail_has_not_reached_is_waited_for_within_a_bound(comes: bool) -> None:
     here = Place([])
     here.log = Behind(comes)
-    here.feed = Feed("team:1", 0, here.log.held, here.log.seed(0, "team:1"), encoded, lambda _feed: None)
+    here.feed = feed_of(here.log.held, here.log.seed(0, "team:1"))
     asked = here.resume(place_at(4))
     if comes:
         resumed = await asked
@@ -192,7 +191,7 @@ async def test_from_a_place_between_its_records_it_goes_on_with_the_next_one() -
     here = Place([])
     here.log.append_other(4)
     here.log.append(BEGINNING[0])
-    here.feed = Feed("team:1", 0, here.log.held, here.log.seed(5, "team:1"), encoded, lambda _feed: None)
+    here.feed = feed_of(here.log.held, here.log.seed(5, "team:1"))
     resumed = await here.resume(place_at(2))
     assert (resumed.gap, here.gives(resumed)) == (None, [4])
 
@@ -260,7 +259,7 @@ async def test_what_was_missed_comes_once_and_in_order_wherever_it_is(ours: list
         log.append(record("task.created", number % 60, team=1 if mine else 2, offset=number, taskId=1, creatorId=ME))
     here = Place([])
     here.log, here.reader = log, Reader(log)
-    here.feed = Feed("team:1", 0, log.held, log.seed(len(log.records), "team:1"), encoded, lambda _feed: None)
+    here.feed = feed_of(log.held, log.seed(len(log.records), "team:1"))
     seen = data.draw(st.sampled_from([offset for offset, mine in enumerate([True, *ours]) if mine]))
     resumed = await here.resume(here.at(seen))
     assert resumed.gap is None

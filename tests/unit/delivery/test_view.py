@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.domain.events import Source, UnifiedEvent
 from app.domain.fold import owner_of
 from delivery.view import View
-from tests.unit.delivery.fakes import Client, record, rows_of
+from tests.unit.delivery.fakes import Client, record, rows_of, shared
 from tests.unit.domain.naive_model import NaiveModel, Record
 from tests.unit.domain.worlds import TASKS, TEAMS, USERS, arrivals
 
@@ -26,7 +26,7 @@ def view_of(records: list[Record], key: str) -> View:
 def fold(view: View, records: list[Record]) -> None:
     for offset, one in enumerate(records, view.offset + 1):
         if one.event.key == view.key:
-            view.fold(one.event, one.source, offset)
+            view.fold(shared(one.event, one.source), offset)
 
 
 def seen(view: View) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def test_it_says_who_joined_and_who_left(arrival: tuple[list[Record], list[Recor
         if one.event.key != "team:1":
             continue
         before = {user: view.role(user) for user in USERS}
-        change = view.fold(one.event, one.source, offset)
+        change = view.fold(shared(one.event, one.source), offset)
         after = {user: view.role(user) for user in USERS}
         assert {user for user in USERS if before[user] is None and after[user]} == ({change.joined} if change.joined else set())
         assert {user for user in USERS if before[user] and after[user] is None} == set(change.left)
@@ -79,7 +79,7 @@ def test_a_member_who_puts_state_in_place_and_else_applies_data_has_what_the_ser
         if event.key != "team:1":
             continue
         was_member = view.role(me) is not None
-        change = view.fold(event, one.source, offset)
+        change = view.fold(shared(event, one.source), offset)
         message = {"type": event.type, "data": event.data, "timestamp": event.timestamp, "actorId": event.actor_id}
         if change.carries_state:
             message["state"] = change.state
@@ -94,7 +94,7 @@ def test_without_the_state_of_late_events_that_member_would_be_wrong() -> None:
     view, client = view_of([record("team.created", 0, ownerId=1)], "team:1"), Client()
     late = [record("task.deleted", 5, taskId=1, creatorId=1), record("task.updated", 3, taskId=1, creatorId=1, title="x")]
     for offset, one in enumerate(late, 1):
-        change = view.fold(one.event, one.source, offset)
+        change = view.fold(shared(one.event, one.source), offset)
         client.take({"type": one.event.type, "data": one.event.data, "timestamp": one.event.timestamp})
     assert (change.carries_state, change.state) == (True, None)
     assert client.tasks
@@ -123,21 +123,21 @@ def test_the_state_of_an_event_is_the_object_that_it_names(arrival: tuple[list[R
 def test_a_late_deletion_that_hides_part_of_a_living_team_resets() -> None:
     lives = [record("team.created", 0, ownerId=1), record("team.created", 5, ownerId=1), record("team.member_added", 1, userId=2, role="m")]
     gone = record("team.deleted", 3)
-    change = view_of(lives, "team:1").fold(gone.event, gone.source, 3)
+    change = view_of(lives, "team:1").fold(shared(gone.event, gone.source), 3)
     assert (change.reset, change.left, change.carries_state) == (True, (2,), True)
 
 
 def test_a_deletion_in_order_lets_every_member_go_and_needs_no_reset() -> None:
     lives = [record("team.created", 0, ownerId=1), record("team.member_added", 1, userId=2, role="m")]
     gone = record("team.deleted", 3)
-    change = view_of(lives, "team:1").fold(gone.event, gone.source, 2)
+    change = view_of(lives, "team:1").fold(shared(gone.event, gone.source), 2)
     assert (change.reset, sorted(change.left), change.carries_state, change.state) == (False, [1, 2], False, None)
 
 
 def test_a_users_view_knows_no_team_and_a_teams_view_no_user() -> None:
     created = UnifiedEvent("user:7", "e", "user.created", None, None, "2026-11-23T10:00:00.000000Z", {"userId": 7, "username": "ann"})
     view = View("user:7", -1, [])
-    assert not view.fold(created, Source("user.created", 0, 0, 1000), 0).carries_state
+    assert not view.fold(shared(created, Source("user.created", 0, 0, 1000)), 0).carries_state
     assert view.user() == {"userId": 7, "username": "ann", "email": None}
     assert (view.team(), view.members(), view.user_id, view.team_id) == (None, [], 7, None)
     assert view_of([record("team.created", 0, ownerId=1)], "team:1").user() is None
@@ -161,7 +161,7 @@ def test_a_type_of_a_later_version_changes_nothing_whatever_its_data(event_type:
     view = view_of([record("team.created", 0, ownerId=1), record("task.created", 1, taskId=1, creatorId=1)], "team:1")
     before = seen(view)
     event = UnifiedEvent("team:1", "e", event_type, 1, 7, "2026-11-23T10:00:00.000000Z", data)
-    change = view.fold(event, Source(event_type, 0, 0, 1000), 2)
+    change = view.fold(shared(event, Source(event_type, 0, 0, 1000)), 2)
     assert (change.joined, change.left, change.reset) == (None, (), False)
     assert seen(view) == before
 
@@ -169,6 +169,6 @@ def test_a_type_of_a_later_version_changes_nothing_whatever_its_data(event_type:
 def test_the_owner_of_a_late_creation_is_the_one_whose_membership_it_may_change() -> None:
     late = record("team.created", 1, ownerId=2)
     view = view_of([record("team.member_removed", 5, userId=2)], "team:1")
-    change = view.fold(late.event, late.source, 1)
+    change = view.fold(shared(late.event, late.source), 1)
     assert owner_of(late.event) == 2
     assert (change.joined, change.reset) == (None, True)
