@@ -9,16 +9,19 @@ from typing import Any
 
 from faust.types import AgentT, AppT, StreamT
 
+from agents.batch_rows import BatchRows
 from agents.deadletter import dead_letter
 from agents.recipients import mailing
 from agents.requests import address, requests
 from app import logs, metrics
+from app.domain import later_event
 from app.domain.errors import BadRecord, Code
-from app.domain.fold import apply, deltas
+from app.domain.fold import Delta, apply, deltas
 from app.domain.positions import check
-from app.domain.recent_records import RecentRecords
-from app.domain.rows import Row
+from app.domain.recent_records import RecentRecords, SharedRecord
+from app.domain.rows import Row, personal_task_row_key, task_row_key, team_row_key
 from app.domain.topics import UNIFIED
+from app.domain.unified import UnifiedRecord
 from app.kafka.deadletters import DeadLetters
 from app.kafka.sender import Outgoing, Sender
 from app.kafka.transport.batches import Batch, BatchSchema, Record, batches
@@ -55,8 +58,7 @@ class Folding:
         await asyncio.gather(*(self._fold(tp.partition, records) for tp, records in batch.parts.items()))
 
     async def _fold(self, partition: int, records: list[Record]) -> None:
-        changed: dict[str, Row] = {}
-        known: dict[str, Row | None] = {}
+        rows = BatchRows(lambda key: self._table.value(partition, key))
         dead: list[Outgoing] = []
         mail: list[Outgoing] = []
         # Rows that contain a record were written behind its requests: those are in the broker, and the rows are no
@@ -64,44 +66,77 @@ class Folding:
         asked = self._table.contains(partition)
         newest: dict[str, Record] = {}
         now_ms = int(time.time() * 1000)
-
-        def stored(key: str) -> Row | None:
-            # A team's events come together: most of the rows that one looks at, the one before it looked at too.
-            if key not in known:
-                known[key] = self._table.row(partition, key)
-            return known[key]
-
         for record in records:
+            asks = record.offset > asked
             try:
-                unified = self._recent.read(record.value, record.headers, record.key).unified
-                says = deltas(unified.event, unified.source)
+                shared = self._recent.read(record.value, record.headers, record.key)
+                says = None if shared.unified.event.type in later_event.TYPES else deltas(*shared.unified)
             except ValueError as error:
                 bad = error if isinstance(error, BadRecord) else BadRecord(Code.WRONG_TYPE, str(error))
                 metrics.DEAD_LETTERS.labels(topic=UNIFIED, code=bad.code.value).inc()
                 log.warning("a record is no unified event", topic=UNIFIED, partition=partition, offset=record.offset, code=bad.code.value)
                 dead.append(dead_letter(record, bad, now_ms))
                 continue
-            if not unified.event.type.startswith("_"):
-                newest[unified.event.key] = record
-            before = {key: stored(key) for key, _delta in says}
-            now = apply(before.get, says)
-
-            def earlier(key: str, before: dict[str, Row | None] = before) -> Row | None:
-                return before[key] if key in before else stored(key)
-
-            def later(key: str, now: dict[str, Row] = now, earlier: Callable[[str], Row | None] = earlier) -> Row | None:
-                return now.get(key) or earlier(key)
-
-            if record.offset > asked:
-                mail += requests(unified, record, mailing(unified.event, says, earlier, later), self._log_id())
-            mail += address(unified, later)
-            known |= now
-            changed |= now
+            event = shared.unified.event
+            if not event.type.startswith("_"):
+                newest[event.key] = record
+            if says is None and fold_later(shared, rows, asks=asks):
+                continue
+            # What parses has the ids that a task's event needs: these say something, at last.
+            mail += self._fold_any(shared.unified, deltas(*shared.unified) if says is None else says, record, rows, asks=asks)
         await self._dead_letters.send(dead)
         # Before the rows: see above. A crash between the two works the same requests out again, from the same rows.
         await self._sender.send(mail)
         lasts = {key: f"{record.offset} {check(self._log_id(), key, record.offset, record.headers)}" for key, record in newest.items()}
-        await self._table.write(partition, changed, lasts, records[-1].offset)
+        await self._table.write(partition, rows.changed(), lasts, records[-1].offset)
+
+    def _fold_any(self, unified: UnifiedRecord, says: list[Delta], record: Record, rows: BatchRows, *, asks: bool) -> list[Outgoing]:
+        """Fold what an event says into the rows; give the mails that it asks for."""
+        before = {key: rows.row(key) for key, _delta in says}
+        now = apply(before.get, says)
+
+        def earlier(key: str) -> Row | None:
+            return before[key] if key in before else rows.row(key)
+
+        def later(key: str) -> Row | None:
+            return now.get(key) or earlier(key)
+
+        mail = requests(unified, record, mailing(unified.event, says, earlier, later), self._log_id()) if asks else []
+        mail += address(unified, later)
+        for key, row in now.items():
+            rows.put_row(key, row)
+        return mail
+
+
+def fold_later(shared: SharedRecord, rows: BatchRows, *, asks: bool) -> bool:
+    """Fold an event that is later than all that is known of its task, as nearly all are, if it asks for no mail.
+
+    It says something new, so whom it concerns are the creator and the assignee as its row has them afterwards (`mailing`):
+    where these are whoever acted, there is nobody, and no other row need be looked at.
+
+    Args:
+        shared: The event.
+        rows: The rows that it changes.
+        asks: Whether its mails are still to be asked for.
+
+    Returns:
+        Whether it was folded; the rows are as they were where it was not.
+    """
+    event = shared.unified.event
+    if event.type not in later_event.TYPES:
+        return False
+    task_id = event.data["taskId"]
+    if event.team_id is None:
+        key = personal_task_row_key(int(event.key.removeprefix("user:")), task_id)
+    elif later_event.leaves(rows.row(team_row_key(event.team_id))):
+        key = task_row_key(event.team_id, task_id)
+    else:
+        return False
+    folded = shared.folded(rows.value(key))
+    if folded is None or (asks and not folded.concerns_only(event.actor_id)):
+        return False
+    rows.put(key, folded.row)
+    return True
 
 
 def register(app: AppT, folding: Folding) -> AgentT[Any]:

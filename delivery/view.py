@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from app.domain import later_event
 from app.domain import state as states
 from app.domain.events import Source, UnifiedEvent
 from app.domain.fold import apply, deltas, owner_of
@@ -152,7 +153,7 @@ class View:
         if event.type not in CLASSES:
             return Change(carries_state=False, state=None, changed=False)
         if event.type.startswith("task."):
-            return self._fold_task(event, source)
+            return self._fold_later(record) or self._fold_task(event, source)
         before = self.state_of(event)
         affected = self._affected(event)
         roles = {user_id: self.role(user_id) for user_id in affected}
@@ -166,6 +167,17 @@ class View:
         left = tuple(user_id for user_id in affected if roles[user_id] is not None and self.role(user_id) is None)
         changed = before != after or joined is not None or bool(left)
         return Change(carries, after, joined, left, changed, self._resets(event, carries, roles, deleted_before, after))
+
+    def _fold_later(self, record: SharedRecord) -> Change | None:
+        """Fold an event that is later than all that is known of its task, as nearly all are; ``None`` for any other."""
+        if self.team_id is not None and not later_event.leaves(self._team):
+            return None
+        task_id = record.unified.event.data["taskId"]
+        folded = record.folded(self._tasks.get(task_id))
+        if folded is None:
+            return None
+        self._put_task(task_id, folded.row)
+        return PLAIN
 
     def _fold_task(self, event: UnifiedEvent, source: Source) -> Change:
         """Fold an event of a task: it concerns nobody's membership."""
@@ -216,7 +228,9 @@ class View:
         elif family == "member":
             self._members[int(rest.rpartition("/")[2])] = row
         elif family == "task":
-            number = int(rest.rpartition("/")[2])
-            stored = encode(row) if value is None else value
-            self.bytes += len(stored) - len(self._tasks[number]) if number in self._tasks else len(stored) + TASK_BYTES
-            self._tasks[number] = stored
+            self._put_task(int(rest.rpartition("/")[2]), encode(row) if value is None else value)
+
+    def _put_task(self, task_id: int, value: bytes) -> None:
+        before = self._tasks.get(task_id)
+        self.bytes += len(value) + TASK_BYTES if before is None else len(value) - len(before)
+        self._tasks[task_id] = value

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from app.domain.rows import Row, decode, encode, merge
+from app.domain.rows import decode, encode, merge
 from app.errors import SendFailed
 from app.kafka.client import connection
 from app.kafka.sender import Outgoing, Sender
@@ -84,14 +84,14 @@ class Changelog:
         self._merge = merge
 
     async def append(  # noqa: PLR0917  (a batch is what these are together)
-        self, partition: int, upto: int, changed: Mapping[str, Row], lasts: Mapping[str, str], stored: Stored, applied: int
+        self, partition: int, upto: int, changed: Mapping[str, bytes], lasts: Mapping[str, str], stored: Stored, applied: int
     ) -> Appended:
         """Write the rows that the unified records up to offset ``upto`` changed.
 
         Args:
             partition: Of the changelog, and of ``team.events``.
             upto: Highest offset in ``team.events`` that the rows contain.
-            changed: The rows, by key.
+            changed: The rows, encoded, by key.
             lasts: The newest record of each key that had any: its offset and check value, a space between.
             stored: The store's value of a key.
             applied: The changelog's offset that the store has reached; -1 before the first.
@@ -100,7 +100,7 @@ class Changelog:
             SendFailed: The changelog did not take the rows, or what another writer put between could not be read.
         """
         rows: Values = {META_KEY: merge_values(META_KEY, stored(META_KEY), b"%d" % upto)}
-        rows |= {key.encode(): encode(row) for key, row in changed.items()}
+        rows |= {key.encode(): value for key, value in changed.items()}
         rows |= {last_row_key(key): last.encode() for key, last in lasts.items()}
         return await self.write(partition, rows, stored, applied, first=META_KEY)
 

@@ -55,17 +55,21 @@ class StateTable(Table[bytes, bytes]):
         """The store beneath."""
         return cast(RowStore, self.data)
 
-    def row(self, partition: int, key: str) -> Row | None:
+    def value(self, partition: int, key: str) -> bytes | None:
         """A row as stored, whether or not the partition answers yet."""
-        value = self.rows.read(partition, key.encode())
+        return self.rows.read(partition, key.encode())
+
+    def row(self, partition: int, key: str) -> Row | None:
+        """The same, decoded."""
+        value = self.value(partition, key)
         return None if value is None else decode(value)
 
-    async def write(self, partition: int, changed: dict[str, Row], lasts: dict[str, str], upto: int) -> None:
+    async def write(self, partition: int, changed: dict[str, bytes], lasts: dict[str, str], upto: int) -> None:
         """Write what the records of ``team.events`` up to offset ``upto`` changed.
 
         Args:
             partition: Of ``team.events``, and of the table.
-            changed: The rows, by key.
+            changed: The rows, encoded, by key.
             lasts: The newest record of each key that had any: its offset and check value, a space between.
             upto: Offset of the last of these records.
 

@@ -37,7 +37,7 @@ SEEN: Final = Row({"seen": ""}, {})
 
 _MEMBERSHIP_KINDS: Final = {"added": "team.member_added", "created": "team.created", "removed": "team.member_removed"}
 # Identity, and what the ranks already tell.
-_NO_TASK_FIELDS: Final = frozenset({"taskId", "teamId", "createdAt", "updatedAt"})
+NO_TASK_FIELDS: Final = frozenset({"taskId", "teamId", "createdAt", "updatedAt"})
 _NO_TEAM_FIELDS: Final = frozenset({"teamId", "updatedAt"})
 _NO_USER_FIELDS: Final = frozenset({"userId"})
 
@@ -88,7 +88,7 @@ def _task(event: UnifiedEvent, source: Source) -> list[Delta]:
         row = Row({"deleted": at}, {})
     else:
         marks = {"created": at, "changed": at} if event.type == "task.created" else {"changed": at}
-        row = Row(marks, _fields(data, _NO_TASK_FIELDS, at))
+        row = Row(marks, _fields(data, NO_TASK_FIELDS, at))
     task_id = _id(data.get("taskId"), "taskId")
     if event.team_id is None:
         return [(personal_task_row_key(int(event.key.removeprefix("user:")), task_id), row)]

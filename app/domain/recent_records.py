@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from app.domain.later_event import Folded, fold
 from app.domain.unified import UnifiedRecord, parse, usual_headers
 
 RECORDS: Final = 4096
@@ -18,6 +19,9 @@ VALUES_BYTES: Final = 4 * 2**20
 LARGEST_BYTES: Final = 16 * 1024
 """A larger value is not kept: it would take the place of dozens."""
 
+LARGEST_ROW_BYTES: Final = 4 * 1024
+"""A larger row is folded by each who folds it: those that records keep are not counted."""
+
 UsualHeaders = tuple[bytes | None, ...]
 """What `app.domain.unified.usual_headers` gives."""
 
@@ -25,13 +29,27 @@ UsualHeaders = tuple[bytes | None, ...]
 class SharedRecord:
     """A record as several readers have it: its data is not to be changed."""
 
-    __slots__ = ("headers", "key", "unified")
+    __slots__ = ("_folded", "headers", "key", "unified")
 
     def __init__(self, unified: UnifiedRecord, key: bytes | None = None, headers: UsualHeaders = ()) -> None:
         self.unified = unified
         self.key = key
         self.headers = headers
         """The values of its headers; none where it is shared with nobody."""
+        self._folded: tuple[bytes | None, Folded | None] | None = None
+
+    def folded(self, stored: bytes | None) -> Folded | None:
+        """What `app.domain.later_event.fold` gives of it and a stored row.
+
+        The table and a view fold the same record onto the same row: what the one has worked out waits for the other.
+        """
+        known, self._folded = self._folded, None
+        if known is not None and known[0] == stored:
+            return known[1]
+        found = fold(*self.unified, stored)
+        if found is not None and len(found.row) <= LARGEST_ROW_BYTES:
+            self._folded = (stored, found)
+        return found
 
 
 class RecentRecords:

@@ -6,18 +6,20 @@ import json
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import patch
 
 import pytest
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.fold import Folding
-from app.domain import positions
+from agents.recipients import NOBODY
+from app.domain import later_event, positions
 from app.domain.events import Source, UnifiedEvent, encode
 from app.domain.recent_records import RecentRecords
 from app.domain.requests import parse_address, parse_request
-from app.domain.rows import Row
 from app.domain.topics import ADDRESSES, REQUESTS, UNIFIED
 from app.domain.unified import headers_for
 from app.errors import SendFailed
@@ -26,7 +28,7 @@ from app.kafka.sender import Outgoing
 from app.kafka.transport.batches import Batch, Record
 from tests.unit.delivery.fakes import record as event_of
 from tests.unit.domain.naive_model import Record as Folded
-from tests.unit.domain.worlds import arrivals, folded
+from tests.unit.domain.worlds import arrivals, folded, orderly, stored
 
 LOG = "0123456789abcdef"
 
@@ -35,7 +37,7 @@ class Table:
     """Rows in a dict, and in which order they came."""
 
     def __init__(self) -> None:
-        self.rows: dict[int, dict[str, Row]] = {}
+        self.rows: dict[int, dict[str, bytes]] = {}
         self.upto: dict[int, int] = {}
         self.lasts: dict[str, str] = {}
         self.happened: list[str] = []
@@ -44,10 +46,10 @@ class Table:
     def contains(self, partition: int) -> int:
         return self.upto.get(partition, -1)
 
-    def row(self, partition: int, key: str) -> Row | None:
+    def value(self, partition: int, key: str) -> bytes | None:
         return self.rows.get(partition, {}).get(key)
 
-    async def write(self, partition: int, changed: dict[str, Row], lasts: dict[str, str], upto: int) -> None:
+    async def write(self, partition: int, changed: dict[str, bytes], lasts: dict[str, str], upto: int) -> None:
         self.happened.append("rows")
         self.rows.setdefault(partition, {}).update(changed)
         self.lasts |= lasts
@@ -87,8 +89,43 @@ async def test_rows_are_the_fold_however_the_records_are_cut_into_parts(arrival:
     for start in range(0, len(records), 5):
         middle = records[start + 2 : start + 5]
         await folding_of(table).fold(batch_of(*[part for part in (records[start : start + 2], middle) if part]))
-    assert table.rows.get(0, {}) == folded(history)
+    assert table.rows.get(0, {}) == stored(folded(history))
     assert table.upto.get(0, -1) == len(arrived) - 1
+
+
+@given(orderly() | arrivals().map(lambda arrival: arrival[1]), st.integers(1, 5), st.booleans())
+async def test_a_later_event_is_folded_and_asked_about_as_any_other_way(told: list[Folded], size: int, again: bool) -> None:
+    records = [unified(one, offset) for offset, one in enumerate(told)]
+    quick, other = Table(), Table()
+    for table in (quick, other):
+        with patch.object(later_event, "TYPES", later_event.TYPES if table is quick else frozenset()):
+            for start in range(0, len(records), size):
+                await folding_of(table).fold(batch_of(records[start : start + size]))
+            if again and records:
+                await folding_of(table).fold(batch_of(records))  # as behind a restart that had committed nothing
+    assert quick.rows == other.rows
+    assert (quick.sent, quick.lasts, quick.upto, quick.happened) == (other.sent, other.lasts, other.upto, other.happened)
+
+
+async def test_a_task_of_whoever_works_on_it_costs_no_look_at_its_members() -> None:
+    table = Table()
+    told = [*team_of_two(), event_of("task.created", 3, taskId=5, creatorId=9, assigneeId=9)]
+    told += [event_of("task.updated", 4 + n, taskId=5, title=f"{n}") for n in range(3)]
+    with patch("agents.fold.mailing", side_effect=[NOBODY, NOBODY]):  # the team's two alone ask
+        await folding_of(table).fold(batch_of([unified(one, offset) for offset, one in enumerate(told)]))
+    assert table.rows[0] == stored(folded(told))
+
+
+async def test_what_a_view_has_folded_is_not_folded_again() -> None:
+    """The view and the table share the record; the same row before gives the same row after."""
+    table, recent = Table(), RecentRecords()
+    made = event_of("task.created", 3, taskId=5, creatorId=9)
+    records = [unified(one, offset) for offset, one in enumerate([*team_of_two(), made])]
+    seen = recent.read(records[2].value, records[2].headers, records[2].key).folded(None)
+    assert seen is not None
+    with patch("app.domain.recent_records.fold", side_effect=AssertionError("folded again")):
+        await Folding(table, DeadLetters(table), table, lambda: LOG, recent).fold(batch_of(records))  # type: ignore[arg-type]
+    assert table.rows[0]["task/1/5"] is seen.row
 
 
 async def test_partitions_are_folded_each_for_itself() -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain import later_event
 from app.domain.events import Source, UnifiedEvent
 from app.domain.fold import owner_of
 from delivery.view import View
 from tests.unit.delivery.fakes import Client, record, rows_of, shared
 from tests.unit.domain.naive_model import NaiveModel, Record
-from tests.unit.domain.worlds import TASKS, TEAMS, USERS, arrivals
+from tests.unit.domain.worlds import TASKS, TEAMS, USERS, arrivals, orderly
 
 KEYS = [*(f"team:{team}" for team in TEAMS), *(f"user:{user}" for user in USERS)]
 
@@ -88,6 +90,19 @@ def test_a_member_who_puts_state_in_place_and_else_applies_data_has_what_the_ser
             client.snapshot(view.team(), view.members(), view.tasks())
         if view.role(me) is not None:
             assert client.holds() == (view.team(), view.members(), view.tasks())
+
+
+@given(orderly() | arrivals().map(lambda arrival: arrival[1]))
+def test_a_later_event_is_told_and_stored_as_any_other_way(records: list[Record]) -> None:
+    for key in KEYS:
+        view, other = view_of([], key), view_of([], key)
+        for offset, one in enumerate(records):
+            if one.event.key != key:
+                continue
+            change = view.fold(shared(one.event, one.source), offset)
+            with patch.object(later_event, "TYPES", frozenset()):
+                assert other.fold(shared(one.event, one.source), offset) == change
+            assert (view.bytes, view._tasks) == (other.bytes, other._tasks)
 
 
 def test_without_the_state_of_late_events_that_member_would_be_wrong() -> None:

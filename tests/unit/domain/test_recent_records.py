@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from app.domain.decode import decode
 from app.domain.errors import BadRecord, Code
-from app.domain.events import Source, encode
-from app.domain.recent_records import LARGEST_BYTES, RECORDS, VALUES_BYTES, RecentRecords
-from app.domain.unified import headers_for, parse, usual_headers
+from app.domain.events import Source, UnifiedEvent, encode
+from app.domain.later_event import fold
+from app.domain.recent_records import LARGEST_BYTES, LARGEST_ROW_BYTES, RECORDS, VALUES_BYTES, RecentRecords, SharedRecord
+from app.domain.unified import UnifiedRecord, headers_for, parse, usual_headers
 from tests.unit.domain.test_decode_values import GOOD, SOURCES
 from tests.unit.domain.test_usual_task import EVENT, SOURCE, nearly_events, nearly_ours, outcome
 
@@ -104,3 +105,39 @@ def test_a_record_without_value_is_refused_as_ever() -> None:
     with pytest.raises(BadRecord) as refused:
         RecentRecords().read(None, headers_for(SOURCE), KEY)
     assert refused.value.code == Code.NULL_VALUE
+
+
+def test_what_was_folded_is_folded_again_onto_another_row_only() -> None:
+    made = UnifiedRecord(UnifiedEvent(**{**_MADE, "type": "task.created"}), SOURCE)
+    shared = SharedRecord(made)
+    first = shared.folded(None)
+    assert first is not None
+    assert shared.folded(None) is first
+    assert shared.folded(None) == first  # given away, and folded anew
+    later = SharedRecord(UnifiedRecord(UnifiedEvent(**{**_MADE, "timestamp": "2026-11-23T10:00:01.000000Z"}), SOURCE))
+    onto = later.folded(first.row)
+    assert onto is not None
+    other = fold(*later.unified, onto.row)
+    assert later.folded(onto.row) == other
+    assert later.folded(first.row) == onto
+
+
+def test_large_rows_are_not_kept() -> None:
+    shared = SharedRecord(
+        UnifiedRecord(UnifiedEvent(**{**_MADE, "data": {"taskId": 5, "teamId": 42, "x": "x" * LARGEST_ROW_BYTES}}), SOURCE)
+    )
+    first = shared.folded(None)
+    assert first is not None
+    assert shared.folded(None) == first
+    assert shared.folded(None) is not first
+
+
+_MADE: dict[str, Any] = {
+    "key": "team:42",
+    "event_id": "e",
+    "type": "task.created",
+    "team_id": 42,
+    "actor_id": 7,
+    "timestamp": "2026-11-23T10:00:00.000000Z",
+    "data": {"taskId": 5, "teamId": 42},
+}

@@ -93,6 +93,20 @@ def arrivals(draw: st.DrawFn) -> tuple[list[Record], list[Record]]:
     return history, draw(st.permutations(history + repeated))
 
 
+@st.composite
+def orderly(draw: st.DrawFn) -> list[Record]:
+    """What nearly always arrives: each event later than those before it, but for a few; and some of them again a moment later."""
+    history = draw(histories())
+    late = draw(st.sets(st.integers(0, len(history)), max_size=2))
+    told = [
+        record if number in late else Record(record.event._replace(timestamp=f"2026-11-23T10:01:{number:02d}.000000Z"), record.source)
+        for number, record in enumerate(history)
+    ]
+    for place in draw(st.lists(st.integers(0, max(0, len(told) - 1)), max_size=2)) if told else []:
+        told.insert(min(len(told), place + draw(st.integers(1, 3))), told[place])
+    return told
+
+
 def folded(records: list[Record]) -> dict[str, Row]:
     """The rows of these records, folded one by one in this order."""
     rows: dict[str, Row] = {}

@@ -22,7 +22,7 @@ from app.settings import Settings
 from tables.changelog import Changelog
 from tables.table import StateTable
 from tests.unit.domain.naive_model import Record
-from tests.unit.domain.worlds import folded
+from tests.unit.domain.worlds import folded, stored
 
 
 class Broker:
@@ -73,7 +73,7 @@ class Tables:
     async def fold(self, records: list[Record], partition: int = 0, upto: int | None = None) -> dict[str, Row]:
         """Write the rows of these records."""
         rows = folded(records)
-        await self.table.write(partition, rows, {}, len(records) - 1 if upto is None else upto)
+        await self.table.write(partition, stored(rows), {}, len(records) - 1 if upto is None else upto)
         return rows
 
 

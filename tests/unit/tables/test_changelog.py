@@ -11,7 +11,7 @@ from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.rows import EMPTY, Row, decode, merge
+from app.domain.rows import EMPTY, Row, decode, encode, merge
 from app.errors import SendFailed
 from app.kafka.sender import Outgoing, Sent
 from app.kafka.topics import CHANGELOG
@@ -62,19 +62,17 @@ class Own(Changelog):
 
 async def append(log: Log, changed: dict[str, Row], stored: dict[bytes, bytes] | None = None, applied: int = -1, upto: int = 5) -> Appended:
     held = stored or {}
-    return await Own(log).append(0, upto, changed, {}, held.get, applied)
+    return await Own(log).append(0, upto, {key: encode(row) for key, row in changed.items()}, {}, held.get, applied)
 
 
 def encoded(row: Row) -> bytes:
-    from app.domain.rows import encode
-
     return encode(row)
 
 
 async def test_a_batch_directly_behind_what_the_store_holds_is_written_once() -> None:
     log = Log()
     changelog = Own(log)
-    appended = await changelog.append(0, 5, {"team/1": OURS}, {"team:1": "5 ab"}, lambda _key: None, -1)
+    appended = await changelog.append(0, 5, {"team/1": encoded(OURS)}, {"team:1": "5 ab"}, lambda _key: None, -1)
     assert appended == Appended({META_KEY: b"5", b"team/1": encoded(OURS), last_row_key("team:1"): b"5 ab"}, 2)
     assert changelog.reads == []
     assert len(log.held) == 3

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from faust.types import TP
 
-from app.domain.rows import Row, decode
+from app.domain.rows import Row, decode, encode
 from app.errors import Moved, SendFailed
 from app.kafka.partitioner import partition_of
 from app.kafka.topics import CHANGELOG
@@ -30,7 +30,7 @@ OTHER = Row({"seen": ""}, {"name": ("2", "y")})
 async def test_the_changelog_has_a_batch_before_the_disk_has_it(tables: Tables) -> None:
     tables.own(0)
     tables.broker.look = lambda: tables.table.row(0, "team/1")
-    await tables.table.write(0, {"team/1": ROW}, {}, 5)
+    await tables.table.write(0, {"team/1": encode(ROW)}, {}, 5)
     assert tables.broker.seen == [None]
     assert tables.table.row(0, "team/1") == ROW
     assert tables.table.rows.persisted_offset(TP(CHANGELOG, 0)) == 1
@@ -40,7 +40,7 @@ async def test_a_batch_that_the_changelog_does_not_take_is_nowhere(tables: Table
     tables.own(0, committed=3)
     tables.broker.fails = True
     with pytest.raises(SendFailed):
-        await tables.table.write(0, {"team/1": ROW}, {"team:1": "5 ab"}, 5)
+        await tables.table.write(0, {"team/1": encode(ROW)}, {"team:1": "5 ab"}, 5)
     assert tables.table.row(0, "team/1") is None
     assert tables.table.rows.read(0, META_KEY) is None
     assert tables.table.rows.persisted_offset(TP(CHANGELOG, 0)) is None
@@ -49,8 +49,8 @@ async def test_a_batch_that_the_changelog_does_not_take_is_nowhere(tables: Table
 
 async def test_every_batch_begins_with_the_highest_offset_that_it_may_contain(tables: Tables) -> None:
     tables.own(0)
-    await tables.table.write(0, {"team/1": ROW, "team/2": ROW}, {}, 5)
-    await tables.table.write(0, {"team/1": OTHER}, {}, 9)
+    await tables.table.write(0, {"team/1": encode(ROW), "team/2": encode(ROW)}, {}, 5)
+    await tables.table.write(0, {"team/1": encode(OTHER)}, {}, 9)
     assert [(sent.key, sent.value) for sent in tables.broker.held if sent.key == META_KEY] == [(META_KEY, b"5"), (META_KEY, b"9")]
     assert [sent.key for sent in tables.broker.held] == [META_KEY, b"team/1", b"team/2", META_KEY, b"team/1"]
     assert {(sent.topic, sent.partition) for sent in tables.broker.held} == {(CHANGELOG, 0)}
@@ -58,8 +58,8 @@ async def test_every_batch_begins_with_the_highest_offset_that_it_may_contain(ta
 
 async def test_a_batch_that_is_folded_again_does_not_lower_it(tables: Tables) -> None:
     tables.own(0)
-    await tables.table.write(0, {"team/1": ROW}, {}, 9)
-    await tables.table.write(0, {"team/2": ROW}, {}, 5)
+    await tables.table.write(0, {"team/1": encode(ROW)}, {}, 9)
+    await tables.table.write(0, {"team/2": encode(ROW)}, {}, 5)
     assert tables.table.rows.read(0, META_KEY) == b"9"
 
 
@@ -160,7 +160,7 @@ async def test_a_seed_is_every_row_of_a_team_tombstones_included_and_no_other_te
 async def test_a_seed_of_a_user_is_their_own_row_and_personal_tasks(tables: Tables) -> None:
     tables.own(0)
     held = {"user/1": ROW, "user/12": ROW, "task/user:1/5": ROW, "task/user:12/5": ROW, "candidate/1/4": ROW, "task/1/5": ROW}
-    await tables.table.write(0, held, {}, 0)
+    await tables.table.write(0, stored(held), {}, 0)
     assert [name for name, _ in seed(tables.table, "user:1", 0).rows] == ["user/1", "task/user:1/5"]
 
 
@@ -195,7 +195,7 @@ async def test_candidates_are_teams_that_a_user_was_added_to_later_than_removed_
         "candidate/77/8": Row({"added": "3"}, {}),
     }
     for partition in (0, 1):
-        await tables.table.write(partition, held, {}, 10)
+        await tables.table.write(partition, stored(held), {}, 10)
     assert await candidates(tables.table, 7, 2, 10) == [4, 30]
 
 
@@ -217,7 +217,7 @@ async def test_who_asks_for_what_is_about_to_be_folded_has_it_folded_at_once_and
     await asyncio.sleep(0)
     assert [tables.table.wanted] == [True]
     for partition in (0, 1):
-        await tables.table.write(partition, {"candidate/7/4": Row({"added": "3"}, {})}, {}, 11)
+        await tables.table.write(partition, stored({"candidate/7/4": Row({"added": "3"}, {})}), {}, 11)
     assert await asking == [4]
     assert [tables.table.wanted] == [False]
 
@@ -241,7 +241,9 @@ async def test_people_see_what_is_there_and_no_tombstones(tables: Tables) -> Non
 
 async def test_personal_tasks_belong_to_no_team(tables: Tables) -> None:
     tables.own(0)
-    await tables.table.write(0, {"task/user:7/5": Row({"created": "x" * 60}, {"title": ("1", "mine")}), "user/7": Row({}, {})}, {}, 0)
+    await tables.table.write(
+        0, stored({"task/user:7/5": Row({"created": "x" * 60}, {"title": ("1", "mine")}), "user/7": Row({}, {})}), {}, 0
+    )
     [found] = inspect.page(tables.table, "tasks", "user:7/", "", 10)
     assert (found.value["teamId"], found.value["title"]) == (None, "mine")
     assert inspect.page(tables.table, "users", "", "", 10) == [Found("7", {"userId": 7, "username": None, "email": None}, 0)]
@@ -272,7 +274,7 @@ def test_a_key_that_no_row_has_is_none(name: str, key: str) -> None:
 async def test_rows_that_are_not_the_fold_yet_are_not_shown(tables: Tables) -> None:
     tables.own(0, 1)
     tables.table.rows.write(1, [(b"user/1", stored({"x": Row({}, {})})["x"])], 0)
-    await tables.table.write(0, {"user/2": Row({}, {})}, {}, 0)
+    await tables.table.write(0, stored({"user/2": Row({}, {})}), {}, 0)
     tables.begun_at.clear()
     assert tables.table.answerable() == {0}
     assert [found.key for found in inspect.page(tables.table, "users", "", "", 10)] == ["2"]
@@ -284,7 +286,7 @@ async def test_a_page_is_sorted_over_partitions_begins_behind_a_key_and_is_no_lo
     monkeypatch.setattr(inspect, "PAGE", 2)
     tables.own(0, 1)
     for number in range(1, 13):
-        await tables.table.write(number % 2, {f"user/{number}": Row({}, {})}, {}, number)
+        await tables.table.write(number % 2, stored({f"user/{number}": Row({}, {})}), {}, number)
     keys = sorted(str(number) for number in range(1, 13))
 
     def page(prefix: str, after: str, limit: int) -> list[str]:
@@ -301,7 +303,7 @@ async def test_a_page_is_sorted_over_partitions_begins_behind_a_key_and_is_no_lo
 
 async def test_a_page_behind_a_key_that_sorts_before_its_prefix_is_the_whole_page(tables: Tables) -> None:
     tables.own(0)
-    await tables.table.write(0, {f"user/{number}": Row({}, {}) for number in (1, 2, 40, 42)}, {}, 0)
+    await tables.table.write(0, stored({f"user/{number}": Row({}, {}) for number in (1, 2, 40, 42)}), {}, 0)
     assert [found.key for found in inspect.page(tables.table, "users", "4", "1", 10)] == ["40", "42"]
 
 
@@ -316,7 +318,7 @@ async def test_a_partition_that_is_another_workers_is_not_looked_into(tables: Ta
 
 async def test_rows_are_read_as_they_are_stored(tables: Tables) -> None:
     tables.own(0)
-    await tables.table.write(0, {"team/1": ROW}, {}, 0)
+    await tables.table.write(0, {"team/1": encode(ROW)}, {}, 0)
     assert tables.table.row(0, "team/1") == ROW == decode(tables.table.rows.read(0, b"team/1") or b"")
     assert tables.table.row(0, "team/2") is None
 
