@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from aiokafka.structs import ConsumerRecord
 
-from app.domain.positions import check, position
+from app.domain.positions import check, check_of, compose
 from app.domain.recent_records import RecentRecords, SharedRecord
 from app.domain.unified import HEADERS, UnifiedRecord, parse, usual_headers
 
@@ -20,6 +20,8 @@ MILLIS_DIGITS = 16
 """No time of a record has so many; Python refuses to read numbers of thousands of digits."""
 
 _TIME = HEADERS.index("source-timestamp")
+_SOURCES = 4
+"""So many headers say where a record came from; the one behind them is the format."""
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -34,13 +36,24 @@ class Entry:
     __slots__ = ("_foreign", "_frame", "_usual", "key", "log", "offset", "resets", "skipped", "timestamp", "value")
 
     def __init__(  # noqa: PLR0917  (made for each record of the log: keywords would cost more than they tell)
-        self, log: str, offset: int, raw_key: bytes, value: bytes, headers: Headers, timestamp: int
+        self, log: str, offset: int, raw_key: bytes, value: bytes, headers: Headers, timestamp: int, usual: Any = None
     ) -> None:
+        """Take a record.
+
+        Args:
+            log: The log's id.
+            offset: Where it stands.
+            raw_key: Its key.
+            value: Its value.
+            headers: Its headers.
+            timestamp: The source record's time.
+            usual: What `usual_headers` gives for the headers, if it was asked and gave something.
+        """
         self.log = log
         self.offset = offset
         self.key = raw_key.decode("latin-1")
         self.value = value
-        self._usual: Any = usual_headers(headers)
+        self._usual: Any = usual_headers(headers) if usual is None else usual
         self._foreign = tuple(headers) if self._usual is None else ()
         self.timestamp = timestamp
         """The source record's own time, milliseconds: where the delivery time is measured from."""
@@ -80,12 +93,14 @@ class Entry:
     @property
     def position(self) -> str:
         """The event's position."""
-        return position(self.log, self.key, self.offset, self.headers)
+        return compose(self.offset, self.log, self.check)
 
     @property
     def check(self) -> str:
         """The check value of the event's position."""
-        return check(self.log, self.key, self.offset, self.headers)
+        if self._usual is None:
+            return check(self.log, self.key, self.offset, self.headers)
+        return check_of(self.log, self.key, self.offset, self._usual[:_SOURCES])
 
     @property
     def finished(self) -> bool:
@@ -100,7 +115,7 @@ class Entry:
             state: The task, member or team; ``None`` where there is none. Unused when no state is carried.
         """
         middle = b',"state":' + orjson.dumps(state) if carries_state else b""
-        self._frame = text_frame(self.value.rstrip()[:-1] + b',"position":"' + self.position.encode() + b'"' + middle + b"}")
+        self._frame = text_frame(b'%b,"position":"%b"%b}' % (self.value.rstrip()[:-1], self.position.encode(), middle))
 
     @property
     def frame(self) -> bytes:
@@ -137,16 +152,24 @@ def type_of(value: bytes) -> str:
 
 def entry_of(log: str, record: ConsumerRecord[bytes | None, bytes | None]) -> Entry | None:
     """The entry of a record; ``None`` for an internal one."""
-    value = record.value or b""
-    if type_of(value).startswith("_"):
+    if type_of(record.value or b"").startswith("_"):
         return None
+    return entry_from(log, record, usual_headers(record.headers))
+
+
+def entry_from(log: str, record: ConsumerRecord[bytes | None, bytes | None], usual: tuple[bytes | None, ...] | None) -> Entry:
+    """The entry of a record that is no internal one; ``usual`` is what `usual_headers` gives for its headers."""
     headers: Any = record.headers
-    if any(found is None for _, found in headers):
-        headers = [(name, found or b"") for name, found in headers]
-    usual = len(headers) > _TIME and headers[_TIME][0] == HEADERS[_TIME]
-    times = [headers[_TIME][1]] if usual else [found for name, found in headers if name == HEADERS[_TIME]]
-    source_time = int(times[0]) if times and times[0].isdigit() and len(times[0]) < MILLIS_DIGITS else record.timestamp
-    return Entry(log, record.offset, record.key or b"", value, headers, source_time)
+    if usual is None or None in usual:
+        usual = None
+        if any(found is None for _, found in headers):
+            headers = [(name, found or b"") for name, found in headers]
+        fits = len(headers) > _TIME and headers[_TIME][0] == HEADERS[_TIME]
+        found = headers[_TIME][1] if fits else next((value for name, value in headers if name == HEADERS[_TIME]), b"")
+    else:
+        found = usual[_TIME]
+    source_time = int(found) if found and found.isdigit() and len(found) < MILLIS_DIGITS else record.timestamp
+    return Entry(log, record.offset, record.key or b"", record.value or b"", headers, source_time, usual)
 
 
 _HEADER_BYTES = {126: 4, 127: 10}

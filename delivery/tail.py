@@ -16,13 +16,14 @@ from mode import Service
 from app import metrics
 from app.domain.fold import MEMBERSHIP
 from app.domain.topics import UNIFIED
+from app.domain.unified import usual_headers
 from app.errors import Unavailable
 from app.kafka.client import connection
 from app.kafka.log_id import UNKNOWN
 from app.kafka.pace import Pace
 from app.kafka.topics import identify
 from app.settings import Settings
-from delivery.entry import Entry, entry_of, type_of
+from delivery.entry import Entry, entry_from, type_of
 from delivery.ring import Ring
 from delivery.window import DuplicateWindow, identities
 
@@ -240,19 +241,18 @@ class Tail(Service):
         offset = record.offset
         partition.next = offset + 1
         key, value = record.key or b"", record.value or b""
-        distance = partition.window.distance(offset, identities(key, value, record.headers))
+        usual = usual_headers(record.headers)
+        distance = partition.window.distance(offset, identities(key, value, record.headers, usual))
         if distance is not None:
             metrics.REPEAT_DISTANCE.observe(distance)
-        kind = type_of(value)
         if offset < partition.deliver_from:
             return
+        kind = type_of(value)
         if kind.startswith("_"):
             if kind == MEMBERSHIP:
                 self._hand_on_candidate(record)
             return
-        entry = entry_of(self.log_id, record)
-        if entry is None:
-            return
+        entry = entry_from(self.log_id, record, usual)
         entry.skipped = distance is not None  # folded like any other, since the table folds it too; never delivered
         partition.ring.append(entry)
         self._reader.on_entry(entry)

@@ -66,27 +66,28 @@ class _Table:
         self._keys = array("Q", bytes(8 * slots))
         self._offsets = array("I", bytes(4 * slots))
 
-    def _slot(self, key: int) -> int:
-        keys = self._keys
-        slot = key % self._slots
-        found = keys[slot]
-        while found and found != key:
-            slot = slot + 1 if slot + 1 < self._slots else 0
-            found = keys[slot]
-        return slot
+    # `get` and `swap` look for a slot alike: each key of the log is looked for twice, and a call would cost as much again.
 
     def get(self, key: int) -> int | None:
-        slot = self._slot(key)
-        return self.base + self._offsets[slot] if self._keys[slot] else None
+        keys = self._keys
+        slot = key % self._slots
+        while found := keys[slot]:
+            if found == key:
+                return self.base + self._offsets[slot]
+            slot = slot + 1 if slot + 1 < self._slots else 0
+        return None
 
     def swap(self, key: int, offset: int) -> int | None:
         """Put an offset, and give the one that stood there."""
-        slot = self._slot(key)
-        if self._keys[slot]:
-            found = self.base + self._offsets[slot]
-            self._offsets[slot] = offset - self.base
-            return found
-        self._keys[slot] = key
+        keys = self._keys
+        slot = key % self._slots
+        while found := keys[slot]:
+            if found == key:
+                before = self.base + self._offsets[slot]
+                self._offsets[slot] = offset - self.base
+                return before
+            slot = slot + 1 if slot + 1 < self._slots else 0
+        keys[slot] = key
         self._offsets[slot] = offset - self.base
         self._count += 1
         if self._count > self._full:
@@ -96,24 +97,35 @@ class _Table:
     def _grow(self) -> None:
         keys, offsets = self._keys, self._offsets
         self._make(self._slots * 3 // 2 + 1)
+        grown, slots = self._keys, self._slots
         for key, offset in zip(keys, offsets, strict=True):
             if key:
-                slot = self._slot(key)
-                self._keys[slot], self._offsets[slot] = key, offset
+                slot = key % slots
+                while grown[slot]:
+                    slot = slot + 1 if slot + 1 < slots else 0
+                grown[slot], self._offsets[slot] = key, offset
 
 
-def identities(key: bytes, value: bytes, headers: Sequence[tuple[str, bytes | None]]) -> list[int]:
+def identities(
+    key: bytes, value: bytes, headers: Sequence[tuple[str, bytes | None]], usual: tuple[bytes | None, ...] | None = None
+) -> list[int]:
     """What makes a record the same as another: its source record, and its producer's own event id if it has one.
 
     Hashes of 64 bits, salted anew in every process: what collides here does not collide after a restart, and nobody
     can prepare a collision.
+
+    Args:
+        key: The record's.
+        value: The record's; empty where it has none.
+        headers: The record's.
+        usual: What `app.domain.unified.usual_headers` gives for them, if it was asked: the same, told quicker.
     """
-    names, source = zip(*headers[:4], strict=True) if headers else ((), ())
-    if names != _SOURCE:  # another writer's
-        named = dict(headers)
-        source = tuple(named.get(name) for name in _SOURCE)
+    source = _source(headers) if usual is None else usual[:4]
     found = [hash((key, source))]
-    if None not in source and not value.startswith(b'{"eventId":"' + b"-".join(part or b"" for part in source) + b'"'):
+    topic, partition, offset, timestamp = source
+    if topic is None or partition is None or offset is None or timestamp is None:
+        return found
+    if not value.startswith(b'{"eventId":"%b-%b-%b-%b"' % (topic, partition, offset, timestamp)):
         try:
             body = orjson.loads(value)
             data = orjson.dumps(body["data"], option=orjson.OPT_SORT_KEYS)
@@ -121,3 +133,12 @@ def identities(key: bytes, value: bytes, headers: Sequence[tuple[str, bytes | No
         except (ValueError, KeyError, TypeError):
             pass  # no unified record: its source is all that it has
     return found
+
+
+def _source(headers: Sequence[tuple[str, bytes | None]]) -> tuple[bytes | None, ...]:
+    """Where the record came from, as its first headers say, or, of another writer's, those with these names."""
+    names, source = zip(*headers[:4], strict=True) if headers else ((), ())
+    if names == _SOURCE:
+        return source
+    named = dict(headers)
+    return tuple(named.get(name) for name in _SOURCE)

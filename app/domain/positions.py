@@ -42,11 +42,13 @@ def compose(offset: int, log: str, check_value: str) -> str:
 
 def check(log: str, key: str, offset: int, headers: Sequence[tuple[str, bytes | None]]) -> str:
     """The check value of a record; of a place without one when ``headers`` is empty."""
-    digest = blake2b(f"{log} {key} {offset}".encode(), digest_size=8)
-    for name, value in headers:
-        if name.startswith("source-") and value is not None:
-            digest.update(value + b" ")
-    return digest.hexdigest()
+    return check_of(log, key, offset, [value for name, value in headers if name.startswith("source-") and value is not None])
+
+
+def check_of(log: str, key: str, offset: int, source: Sequence[bytes]) -> str:
+    """The same, from the values of the headers that say where the record came from."""
+    told = b" ".join([*source, b""])  # a space behind each
+    return blake2b(f"{log} {key} {offset}".encode() + told, digest_size=8).hexdigest()
 
 
 def parse(text: str) -> Position | None:

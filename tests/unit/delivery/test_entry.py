@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+from aiokafka.structs import ConsumerRecord
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -15,9 +16,10 @@ from app.domain import positions
 from app.domain.events import Source, UnifiedEvent, encode
 from app.domain.recent_records import RecentRecords
 from app.domain.topics import SOURCE_TOPICS
-from app.domain.unified import headers_for
-from delivery.entry import Entry, text_frame, type_of
+from app.domain.unified import headers_for, usual_headers
+from delivery.entry import MILLIS_DIGITS, Entry, entry_of, text_frame, type_of
 from delivery.ring import Ring
+from tests.unit.domain.test_usual_task import nearly_ours
 
 SOURCE = Source("task.created", 2, 15, 1_795_428_000_000)
 printable = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=200)
@@ -198,6 +200,20 @@ def test_its_record_is_the_one_that_others_have_read(trace: bytes | None) -> Non
 def test_the_record_of_another_writers_entry_is_read_as_ever() -> None:
     one = Entry("0" * 16, 7, b"team:42", written(), headers_for(SOURCE)[::-1], 0)
     assert one.shared(RecentRecords()).unified == one.record()
+
+
+@given(nearly_ours())
+def test_an_entry_of_any_headers_is_the_one_that_they_say(headers: list[tuple[str, bytes | None]]) -> None:
+    record: Any = ConsumerRecord("team.events", 0, 7, 99, 1, b"team:42", written(), None, 0, 0, headers)
+    one = entry_of("00000000000000ab", record)
+    assert one is not None
+    known = [(name, value or b"") for name, value in headers]
+    assert list(one.headers) == (known if usual_headers(headers) is None else known[:5])
+    place = [value for name, value in known if name == "source-timestamp"]
+    place = [known[3][1]] if len(known) > 3 and known[3][0] == "source-timestamp" else place
+    read = bool(place) and place[0].isdigit() and len(place[0]) < MILLIS_DIGITS
+    assert one.timestamp == (int(place[0]) if read else 99)
+    assert one.position == positions.position("00000000000000ab", "team:42", 7, one.headers)
 
 
 def test_a_key_of_any_bytes_is_a_key() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.events import Source
-from app.domain.positions import Position, check, compose, parse, position
+from app.domain.positions import Position, check, check_of, compose, parse, position
 from app.domain.unified import headers_for
 
 LOG = "0123456789abcdef"
@@ -27,6 +29,22 @@ def test_a_position_is_taken_apart_into_what_it_was_made_of(offset: int, key: st
     assert parse(text) == Position(offset, LOG, check(LOG, key, offset, SOURCE))
     assert text.isascii()
     assert len(text.encode()) < 1024, "an id of server-sent events"
+
+
+@given(
+    offsets, st.lists(st.tuples(st.sampled_from(["source-topic", "source-offset", "v", "traceparent"]), st.none() | st.binary(max_size=5)))
+)
+def test_a_check_value_is_that_of_the_versions_before(offset: int, headers: list[tuple[str, bytes | None]]) -> None:
+    """Clients keep positions over an upgrade."""
+    digest = blake2b(f"{LOG} team:1 {offset}".encode(), digest_size=8)
+    for name, value in headers:
+        if name.startswith("source-") and value is not None:
+            digest.update(value + b" ")
+    assert check(LOG, "team:1", offset, headers) == digest.hexdigest()
+
+
+def test_a_check_value_of_our_headers_is_what_it_ever_was() -> None:
+    assert check(LOG, "team:1", 7, SOURCE) == check_of(LOG, "team:1", 7, [value for _, value in SOURCE[:4]]) == "f3662e46987fd1ad"
 
 
 def test_the_place_before_the_first_record_has_a_position_and_it_comes_first() -> None:

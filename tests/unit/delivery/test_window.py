@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.events import Source, UnifiedEvent, encode
-from app.domain.unified import default_event_id, headers_for
+from app.domain.unified import default_event_id, headers_for, usual_headers
 from delivery.window import DuplicateWindow, identities
+from tests.unit.domain.test_usual_task import nearly_ours
 
 SOURCE = Source("task.created", 2, 15, 1_795_428_000_000)
 Headers = list[tuple[str, bytes | None]]
@@ -99,6 +100,12 @@ def value(
     event_id: str = "own-1", timestamp: str = "2026-11-23T10:00:00.000000Z", title: str = "x", event_type: str = "task.created"
 ) -> bytes:
     return encode(UnifiedEvent("team:42", event_id, event_type, 42, 7, timestamp, {"taskId": 1, "title": title}))
+
+
+@given(nearly_ours(), st.booleans())
+def test_headers_that_were_looked_at_already_say_the_same(headers: Headers, own: bool) -> None:
+    raw = value() if own else value(default_event_id(SOURCE))
+    assert identities(b"team:42", raw, headers, usual_headers(headers)) == identities(b"team:42", raw, headers)
 
 
 def same(one: list[int], other: list[int]) -> bool:
