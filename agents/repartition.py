@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import NamedTuple
 
 from agents.deadletter import dead_letter
 from app import logs, metrics
@@ -24,6 +25,14 @@ from app.kafka.transport.batches import Batch, Record
 log = logs.get(__name__)
 
 MEMBERSHIP_KINDS = {"team.member_added": "added", "team.member_removed": "removed", "team.created": "created"}
+
+
+class Decoded(NamedTuple):
+    """A source record, and what it says."""
+
+    event: UnifiedEvent
+    source: Source
+    record: Record
 
 
 @dataclass(slots=True)
@@ -63,10 +72,8 @@ class Repartition:
         Records of one part keep their order; across parts the smaller event timestamp goes first.
         """
         routed = Routed()
-        decoded = [list(self._decode(records, routed.dead, now_ms)) for records in parts]
-        for event, record in heapq.merge(*decoded, key=lambda pair: pair[0].timestamp) if len(decoded) > 1 else decoded[0]:
-            source = Source(record.topic, record.partition, record.offset, record.timestamp)
-            headers = headers_for(source, traceparent_of(record.headers))
+        for event, source, record in in_order([list(self._decode(records, routed.dead, now_ms)) for records in parts]):
+            headers = headers_for(source, traceparent_of(record.headers) if record.headers else None)
             sent = self._unified(event, headers)
             routed.events.append(sent)
             usual = usual_headers(headers)
@@ -77,11 +84,12 @@ class Repartition:
                 routed.candidates.append(self._unified(candidate(event), headers))
         return routed
 
-    def _decode(self, records: list[Record], dead: list[Outgoing], now_ms: int) -> Iterator[tuple[UnifiedEvent, Record]]:
+    def _decode(self, records: list[Record], dead: list[Outgoing], now_ms: int) -> Iterator[Decoded]:
         metrics.EVENTS.labels(topic=records[0].topic).inc(len(records))
         for record in records:
+            source = Source(record.topic, record.partition, record.offset, record.timestamp)
             try:
-                found = decode(record.value, record.headers, Source(record.topic, record.partition, record.offset, record.timestamp))
+                found = decode(record.value, record.headers, source)
             except BadRecord as bad:
                 metrics.DEAD_LETTERS.labels(topic=record.topic, code=bad.code.value).inc()
                 log.warning(
@@ -91,11 +99,28 @@ class Repartition:
                 continue
             if found.clamped:
                 metrics.CLAMPED.labels(topic=record.topic).inc()
-            yield found.event, record
+            yield Decoded(found.event, source, record)
 
     def _unified(self, event: UnifiedEvent, headers: list[tuple[str, bytes]]) -> Outgoing:
         key = event.key.encode()
         return Outgoing(UNIFIED, key, encode(event), headers, partition_of(key, self._topics[UNIFIED]))
+
+
+def in_order(parts: list[list[Decoded]]) -> list[Decoded]:
+    """All of some parts, each in its order, and of what stands at their heads the smaller event timestamp first.
+
+    What stands behind something later in its part goes with it: so the latest timestamp up to each says where it belongs.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    placed = []
+    for part in parts:
+        latest = ""
+        for one in part:
+            latest = max(latest, one.event.timestamp)
+            placed.append((latest, one))
+    placed.sort(key=itemgetter(0))
+    return [one for _latest, one in placed]
 
 
 def candidate(event: UnifiedEvent) -> UnifiedEvent:

@@ -88,6 +88,8 @@ def _kept(stored: bytes, data: dict[str, Any], timestamp: str, makes: bool) -> _
             return None
         fields = {name: pair for name, pair in fields.items() if name not in data}
         marks = {"created": marks["created"]} if "created" in marks and not makes else {}
+        if not fields and marks:  # what most producers write: every field there is
+            return fields, {"created": 0}, [ranks[marks["created"]]]
         # Ranks that nothing names any more go, and the places of the others close up.
         places = sorted({*marks.values(), *[pair[0] for pair in fields.values()]})
         if not places or places[-1] == len(places) - 1:

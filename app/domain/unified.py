@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from app.domain import usual_task
@@ -21,6 +22,7 @@ _SOURCE_HEADERS = ("source-topic", "source-partition", "source-offset", "source-
 HEADERS = (*_SOURCE_HEADERS, "v")
 """The headers of a record as we write them, in this order; a trace context may follow, which no reader asks for."""
 _TRACE = "traceparent"
+_FORMAT_HEADER = ("v", FORMAT)
 
 _TOPICS: dict[bytes | None, str] = {topic.encode(): topic for topic in SOURCE_TOPICS}
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
@@ -51,16 +53,18 @@ def default_event_id(source: Source) -> str:
 
 def headers_for(source: Source, traceparent: bytes | None = None) -> list[tuple[str, bytes]]:
     """The headers of the unified record that comes of ``source``."""
-    headers = [
-        ("source-topic", source.topic.encode()),
-        ("source-partition", b"%d" % source.partition),
-        ("source-offset", b"%d" % source.offset),
-        ("source-timestamp", b"%d" % source.timestamp),
-        ("v", FORMAT),
-    ]
+    topic, partition, offset, timestamp = source
+    place = _place_headers(topic, partition)
+    headers = [*place, ("source-offset", b"%d" % offset), ("source-timestamp", b"%d" % timestamp), _FORMAT_HEADER]
     if traceparent is not None:
         headers.append((_TRACE, traceparent))
     return headers
+
+
+@lru_cache(maxsize=1024)
+def _place_headers(topic: str, partition: int) -> tuple[tuple[str, bytes], tuple[str, bytes]]:
+    """The headers that all records of a source partition share, made once."""
+    return ("source-topic", topic.encode()), ("source-partition", b"%d" % partition)
 
 
 def traceparent_of(headers: Sequence[tuple[str, bytes | None]]) -> bytes | None:

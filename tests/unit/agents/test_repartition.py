@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,8 @@ from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.repartition import MEMBERSHIP_KINDS, Repartition
+from agents.repartition import MEMBERSHIP_KINDS, Decoded, Repartition, in_order
+from app.domain.events import Source, UnifiedEvent
 from app.domain.recent_records import RecentRecords
 from app.domain.topics import SOURCE_TOPICS, UNIFIED
 from app.domain.unified import parse
@@ -202,6 +204,18 @@ def test_across_partitions_that_are_in_order_all_are(parts: list[list[int]]) -> 
     ]
     sent = [orjson.loads(one.value or b"")["timestamp"] for one in repartition_of(Broker()).route(source, NOW).events]
     assert sent == sorted(sent)
+
+
+@given(_parts)
+def test_the_order_is_that_of_a_merge_of_heads(parts: list[list[int]]) -> None:
+    found = [
+        [
+            Decoded(UnifiedEvent("", "", "", 1, 1, at(second), {}), Source("t", partition, offset, 0), record(0))
+            for offset, second in enumerate(seconds)
+        ]
+        for partition, seconds in enumerate(parts)
+    ]
+    assert in_order(found) == list(heapq.merge(*found, key=lambda one: one.event.timestamp))
 
 
 async def test_a_partition_that_comes_in_several_parts_of_a_batch_keeps_its_order_too() -> None:
