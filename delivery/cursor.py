@@ -104,7 +104,7 @@ class Cursor:
         if self._away and not self._theirs(entry.offset):
             return False
         sink = self.listener.sink
-        came_back = bool(self._away) and sink.takes_snapshots and self._came_back(entry.offset)
+        came_back = bool(self._away) and self._came_back(entry.offset) and sink.takes_snapshots
         if not entry.skipped:
             sink.write(entry)
         if came_back:
@@ -128,8 +128,8 @@ class Cursor:
         return True
 
     def deliver(self, entry: Entry) -> None:
-        """Take a new record of the feed: at once, or later from the ring."""
-        if self.lagging:
+        """Take a new record of the feed: at once, or later from the ring; it may have come from there already."""
+        if self.lagging or entry.offset <= self.position:
             return
         if not self.listener.sink.ready():
             self.postpone(entry)

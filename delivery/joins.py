@@ -84,12 +84,16 @@ class Joins:
         """Start every feed that a registered listener follows, from the noted offsets on.
 
         Raises:
-            Unavailable: An owner stayed out of reach.
+            Unavailable: An owner stayed out of reach, or all of it took longer than `JOIN_SECONDS`.
         """
-        keys = await self.keys(listener)
-        async with asyncio.TaskGroup() as group:
-            for key in keys:
-                group.create_task(self._begin_join(listener, key, listener.noted[self._owners.partition(key)]))
+        try:
+            async with asyncio.timeout(JOIN_SECONDS):
+                keys = await self.keys(listener)
+                async with asyncio.TaskGroup() as group:
+                    for key in keys:
+                        group.create_task(self._begin_join(listener, key, listener.noted[self._owners.partition(key)]))
+        except TimeoutError:
+            raise Unavailable("not all of it could be joined in time") from None
 
     async def keys(self, listener: Listener) -> list[str]:
         """What a listener may follow now: its user's teams, as far as it wants them, and their own stream.

@@ -122,6 +122,18 @@ async def test_the_event_that_makes_someone_a_member_is_the_first_that_they_get(
     assert sink.offsets("team:1") == [3, 4]
 
 
+async def test_who_came_back_before_all_that_came_before_was_taken_gets_what_follows_once(world: World) -> None:
+    world.read(*BEGINNING, ADDED)
+    listener, sink = await world.listen(3, FakeSink(room=1))
+    world.read(task(21))
+    world.read(REMOVED, task(31), AGAIN)  # all of it waits
+    sink.room = None
+    world.hub.drained(listener)
+    world.read(task(41), record("team.member_added", 50, userId=4, role="member"), task(51))
+    await turns()
+    assert sink.offsets("team:1") == [3, 4, 6, 7, 8, 9]
+
+
 async def test_who_is_narrowed_to_a_team_gets_it_when_they_become_a_member(world: World) -> None:
     world.read(*BEGINNING)
     _, sink = await world.listen(3, wanted=frozenset({1}))
