@@ -29,9 +29,6 @@ from tables.table import StateTable
 
 log = logs.get(__name__)
 
-GATHER_SECONDS = 0.04
-"""From one batch to the next where little comes and nobody waits for the rows: two requests and a write to disk serve many."""
-
 
 class Folding:
     """Folds batches of unified records into rows, and asks for the mails about them."""
@@ -44,10 +41,6 @@ class Folding:
         self._sender = sender
         self._log_id = log_id
         self._recent = recent
-
-    def wanted(self) -> bool:
-        """Whether somebody waits for what has not been folded yet."""
-        return self._table.wanted
 
     async def fold(self, batch: Batch) -> None:
         """Fold a batch; return once its rows are in the changelog and on disk, and its requests for mail in the broker.
@@ -145,7 +138,7 @@ def register(app: AppT, folding: Folding) -> AgentT[Any]:
     @app.agent(app.topic(UNIFIED, schema=BatchSchema()), name="fold")
     async def fold_unified(stream: StreamT[Any]) -> None:
         """Fold the unified stream into the table."""
-        async for batch in batches(stream, gather=GATHER_SECONDS, wanted=folding.wanted):
+        async for batch in batches(stream):
             await folding.fold(batch)
             batch.ack()
 

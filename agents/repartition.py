@@ -50,6 +50,8 @@ class Repartition:
     def __init__(self, sender: Sender, dead_letters: DeadLetters, topics: Mapping[str, int], recent: RecentRecords) -> None:
         self._sender = sender
         self._dead_letters = dead_letters
+        self.sent: dict[int, int] = {}
+        """Offset of the newest record that this worker wrote into each partition of the unified stream."""
         self._topics = topics
         self._recent = recent
 
@@ -64,7 +66,8 @@ class Repartition:
         # leaves a candidate that is no member, and never a member that is no candidate.
         await self._sender.send(routed.candidates)
         await self._dead_letters.send(routed.dead)
-        await self._sender.send(routed.events)
+        sent = await self._sender.send(routed.events)
+        self.sent.update((tp.partition, offset) for tp, offset in sent.ends.items())
 
     def route(self, parts: Iterable[list[Record]], now_ms: int) -> Routed:
         """Decode records and say where each goes.

@@ -15,7 +15,7 @@ from agents import register_fold, register_task, register_team, register_user
 from agents.fold import Folding
 from agents.repartition import Repartition
 from app import commands
-from app.application import Application, faust_options
+from app.application import SOURCES_PAUSE, Application, faust_options
 from app.cluster_secret import cluster_secret
 from app.domain.recent_records import RecentRecords
 from app.domain.topics import UNIFIED
@@ -23,6 +23,7 @@ from app.errors import StartRefused
 from app.kafka import offsets, topics
 from app.kafka.cluster import Cluster
 from app.kafka.deadletters import DeadLetters
+from app.kafka.lane import Lane, Pause
 from app.kafka.log_id import UNKNOWN
 from app.kafka.transport.driver import Consumer
 from app.kafka.watchdog import Watchdog
@@ -45,6 +46,11 @@ from web.sockets.snapshots import encode_snapshot
 
 log = logging.getLogger(__name__)
 
+AHEAD_RECORDS = 2_000
+"""So far ahead of its own fold a worker routes: or a backlog would be routed whole before much of it is folded and delivered."""
+FOLD_PAUSE = Pause(least_ms=200, most_ms=200)
+"""From one fold to the next where little comes and nobody waits for the rows: one write to the changelog and to disk serves many."""
+
 
 class Gateway(BootStrategy):
     """What a gateway starts of Faust: no consumer, no agents, no tables, so that its coming and going rebalances nothing."""
@@ -58,13 +64,15 @@ class Teamcast(Application):
     """The Faust application of the realtime service."""
 
     def __init__(self, settings: Settings, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        unified = Lane(FOLD_PAUSE, frozenset({UNIFIED}), wanted=lambda: table.wanted)
+        sources = Lane(SOURCES_PAUSE, held=lambda: table.behind(repartition.sent) > AHEAD_RECORDS)
+        super().__init__(lanes=(unified, sources), **kwargs)
         self.settings = settings
         self.log_id = UNKNOWN
         self.cluster_secret = cluster_secret(settings)
         counts: dict[str, int] = {}
         sender = self.sender
-        table = StateTable(self, changelog=Changelog(settings, sender), partitions=settings.partitions)
+        table = StateTable(self, changelog=Changelog(settings, sender), partitions=settings.partitions, hurry=unified.hurry)
         self.tables.add(table)
         self.cluster = Cluster(settings, sender, VERSION, table.held)
         peers = Peers(table, settings.url, self.cluster_secret, self.cluster, counts)

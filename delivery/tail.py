@@ -19,18 +19,16 @@ from app.domain.topics import UNIFIED
 from app.domain.unified import usual_headers
 from app.errors import Unavailable
 from app.kafka.client import connection
+from app.kafka.lane import REST_MS, Lane, Pause
 from app.kafka.log_id import UNKNOWN
-from app.kafka.pace import Pace
 from app.kafka.topics import identify
 from app.settings import Settings
 from delivery.entry import Entry, entry_from, type_of
 from delivery.ring import Ring
 from delivery.window import DuplicateWindow, identities
 
-FETCH_WAIT_MS = 100
-"""How long the broker holds a fetch that finds nothing new."""
-GATHER_MS = (2, 10)
-"""How long it gathers, at least and at most, where records keep coming: what one worker sent together comes together."""
+PAUSE = Pause(least_ms=2, per_kib_ms=0.5, most_ms=10)
+"""Between two fetches: what workers send within that comes together."""
 READ_SECONDS = 1.0
 POLL_RECORDS = 1000
 LOOK_BACK_RECORDS = 10_000
@@ -85,7 +83,7 @@ class Tail(Service):
         self._consumer: AIOKafkaConsumer | None = None
         self._behind_since: float | None = None
         self._late_since: float | None = None
-        self._pace = Pace(FETCH_WAIT_MS, *GATHER_MS)
+        self._lane = Lane(PAUSE)
         self.caught_up = False
         """Whether the end that the log had when we started has been reached."""
         self.log_id = UNKNOWN
@@ -153,13 +151,15 @@ class Tail(Service):
             consumer = AIOKafkaConsumer(
                 enable_auto_commit=False,
                 auto_offset_reset="none",
-                fetch_max_wait_ms=FETCH_WAIT_MS,
+                fetch_max_wait_ms=REST_MS,
                 max_partition_fetch_bytes=2**20,
+                fetch_max_bytes=2**20,
                 **connection(self._settings),
             )
             try:
                 await self._identify()
                 await consumer.start()
+                consumer._fetcher.lanes = (self._lane,)
                 await self._begin(consumer)
                 self._consumer = consumer
                 while not self.should_stop:
@@ -204,13 +204,9 @@ class Tail(Service):
         self._moved.clear()
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
-        async def ask(seconds: float) -> dict[TopicPartition, list[ConsumerRecord]]:
-            found: dict[TopicPartition, list[ConsumerRecord]] = await consumer.getmany(
-                timeout_ms=int(seconds * 1000), max_records=POLL_RECORDS
-            )
-            return found
-
-        found = await self._pace.fetch(consumer._fetcher, ask, READ_SECONDS)
+        found: dict[TopicPartition, list[ConsumerRecord]] = await consumer.getmany(
+            timeout_ms=int(READ_SECONDS * 1000), max_records=POLL_RECORDS
+        )
         until = monotonic() + SLICE_SECONDS
         newest = 0
         for tp, records in found.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, cast
 
@@ -30,7 +31,9 @@ class StateTable(Table[bytes, bytes]):
     offset: what is on disk is never ahead of the changelog.
     """
 
-    def __init__(self, app: AppT, *, changelog: Changelog, partitions: int, **kwargs: Any) -> None:
+    def __init__(
+        self, app: AppT, *, changelog: Changelog, partitions: int, hurry: Callable[[], None] = lambda: None, **kwargs: Any
+    ) -> None:
         super().__init__(
             app,
             name=TABLE,
@@ -44,6 +47,7 @@ class StateTable(Table[bytes, bytes]):
         self._changelog = changelog
         self._folded: dict[int, int] = {}
         self._advanced = asyncio.Event()
+        self._hurry = hurry
         self._waiting = 0
 
     def _new_store(self) -> StoreT[Any, Any]:
@@ -126,6 +130,10 @@ class StateTable(Table[bytes, bytes]):
             raise Moved(f"partition {partition} is being folded again")
         return at
 
+    def behind(self, ends: Mapping[int, int]) -> int:
+        """How many records the fold is behind these offsets, over the partitions that are being folded here."""
+        return sum([max(0, ends.get(partition, at) - at) for partition, at in self._folded.items()])
+
     def answerable(self) -> set[int]:
         """Partitions whose rows here are the fold, and may be shown."""
         return {partition for partition in self.owned() if self._is_folded(partition)}
@@ -155,6 +163,7 @@ class StateTable(Table[bytes, bytes]):
         """
         deadline = asyncio.get_running_loop().time() + seconds
         self._waiting += 1
+        self._hurry()
         try:
             while self.folded(partition) < offset:
                 left = deadline - asyncio.get_running_loop().time()

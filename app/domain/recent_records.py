@@ -12,9 +12,9 @@ from typing import Final
 from app.domain.later_event import Folded, fold
 from app.domain.unified import UnifiedRecord, parse, usual_headers
 
-RECORDS: Final = 4096
+RECORDS: Final = 8192
 """Records that are kept, at most: what a busy worker reads in a fraction of a second, which is how far its readers are apart."""
-VALUES_BYTES: Final = 4 * 2**20
+VALUES_BYTES: Final = 8 * 2**20
 """What their values come to, at most; parsed they are some five times as large."""
 LARGEST_BYTES: Final = 16 * 1024
 """A larger value is not kept: it would take the place of dozens."""

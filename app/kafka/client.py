@@ -6,11 +6,11 @@ import ssl
 from typing import Any
 
 from app.kafka import connection as connections
-from app.kafka import fetch_session
+from app.kafka import fetcher as fetchers
 from app.settings import Settings
 
 connections.install()
-fetch_session.install()
+fetchers.install()
 
 REQUEST_TIMEOUT_MS = 30_000
 

@@ -24,7 +24,7 @@ from app.settings import Settings
 
 SEND_SECONDS = 10.0
 LEAVE_SECONDS = 1.0
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.5
 """How often what is owned is looked at: a change of it is told at once."""
 BATCH_RECORDS = 500
 """Records of users that are written, or read, before others get their turn: about 10 ms."""

@@ -67,7 +67,7 @@ async def sending(settings: Settings) -> AsyncIterator[Sender]:
     producer = AIOKafkaProducer(acks="all", enable_idempotence=True, max_request_size=DEAD_LETTER_MAX, **connection(settings))
     try:
         await producer.start()
-        yield Sender(lambda: producer)
+        yield Sender(lambda: producer.client)
     except KafkaError as error:
         raise Unavailable(f"KAFKA_BROKERS: no broker takes records ({type(error).__name__})") from None
     finally:

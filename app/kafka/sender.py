@@ -6,23 +6,27 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import randrange
-from typing import TYPE_CHECKING, NamedTuple, cast, overload
+from time import time
+from typing import NamedTuple, overload
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
-from aiokafka.structs import RecordMetadata
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.structs import RecordMetadata, TopicPartition
 from faust.exceptions import NotReady
 
 from app.errors import SendFailed
+from app.kafka.appender import Appender
 from app.kafka.partitioner import partition_of
-
-if TYPE_CHECKING:
-    from aiokafka.producer.message_accumulator import BatchBuilder
+from app.kafka.topics import CHANGELOG_MAX
 
 SEND_SECONDS = 1200.0
 """Bound on one batch: the longest outage of the brokers that a worker waits for with its clients connected."""
-LARGE_BYTES = 128 * 1024
-"""A record from this size on goes by itself: aiokafka then measures it against the largest request."""
+MAX_BATCH_BYTES = 512 * 1024
+"""Of one batch, if it is not a single larger record; a flood then takes few round trips. Every topic takes so much at a time."""
+MAX_RECORD_BYTES = CHANGELOG_MAX
+"""Of what is sent at all: as much as the topic takes that takes most."""
+_MAGIC = 2
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -42,39 +46,37 @@ class Outgoing(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _Part:
-    """Records of one partition that leave together: a batch, or one that is large."""
+    """Records of one partition that leave together."""
 
     topic: str
     partition: int
-    batch: BatchBuilder | None = None
-    large: Outgoing | None = None
+    builder: DefaultRecordBatchBuilder
+    records: int = 0
 
-    async def queue(self, producer: AIOKafkaProducer) -> asyncio.Future[RecordMetadata]:
-        """Put it behind what waits for its partition; the result tells where its first record went."""
-        future: asyncio.Future[RecordMetadata]
-        if self.batch is not None:
-            self.batch.close()  # or what is sent by itself later would still be put into it
-            future = await producer.send_batch(self.batch, self.topic, partition=self.partition)
-            return future
-        r = cast(Outgoing, self.large)
-        future = await producer.send(
-            r.topic, r.value, key=r.key, partition=self.partition, timestamp_ms=r.timestamp, headers=list(r.headers)
-        )
-        return future
+    def add(self, r: Outgoing, now_ms: int) -> bool:
+        """Take a record, if there is room for it; there always is for the first."""
+        at = now_ms if r.timestamp is None else r.timestamp
+        headers = r.headers if type(r.headers) is list else list(r.headers)  # the builder takes no other sequence
+        if self.builder.append(self.records, at, r.key, r.value, headers) is None:
+            return False
+        self.records += 1
+        return True
 
 
 class Sent(Sequence[RecordMetadata]):
     """Where each record of a send went, in the order given; worked out for those that are looked at."""
 
-    def __init__(self, answers: Sequence[RecordMetadata] = (), places: Sequence[tuple[int, int]] = ()) -> None:
+    def __init__(self, answers: Sequence[RecordMetadata] = (), places: Sequence[tuple[int, int]] = (), counts: Sequence[int] = ()) -> None:
         """Know where records are.
 
         Args:
             answers: Where the first record of each part went.
             places: Each record's part, and how many of the part's stand before it.
+            counts: How many records each part has.
         """
         self._answers = answers
         self._places = places
+        self._counts = counts
 
     def __len__(self) -> int:
         return len(self._places)
@@ -91,39 +93,56 @@ class Sent(Sequence[RecordMetadata]):
         return first._replace(offset=first.offset + before) if first.offset >= 0 else first
 
     @property
+    def ends(self) -> dict[TopicPartition, int]:
+        """Offset of the last record in each partition, as far as the brokers told."""
+        found: dict[TopicPartition, int] = {}
+        for first, count in zip(self._answers, self._counts, strict=True):
+            if first.offset >= 0:
+                found[first.topic_partition] = first.offset + count - 1
+        return found
+
+    @property
     def placed(self) -> bool:
         """Whether the brokers told where the records are; they do not of a batch that they had from a try whose answer was lost."""
         return all(answer.offset >= 0 for answer in self._answers)
 
 
 class Sender:
-    """Sends records over the worker's one idempotent producer, which exists once the worker has started."""
+    """Sends records as one idempotent producer, over a client that exists once the worker has started."""
 
-    def __init__(self, producer: Callable[[], AIOKafkaProducer]) -> None:
-        self._producer = producer
+    def __init__(self, client: Callable[[], AIOKafkaClient]) -> None:
+        """Know where to; ``client`` raises NotReady while there is none."""
+        self._client = client
+        self._appender = Appender(client)
 
     async def send(self, records: Sequence[Outgoing], seconds: float = SEND_SECONDS) -> Sent:
         """Send records, those of a partition in order, and wait, ``seconds`` at most, until every in-sync replica has them.
-
-        Batches are filled here: aiokafka's own ``send`` makes a future for each record, which is most of its 10 us.
 
         Raises:
             SendFailed: A record was refused, or not acknowledged in time. Any of them may be in the log all the same.
         """
         if not records:
             return Sent()
+        futures: list[asyncio.Future[RecordMetadata]] = []
         try:
             async with asyncio.timeout(seconds):
-                producer = self._producer()
-                counts = {topic: len(await producer.partitions_for(topic)) for topic in {r.topic for r in records}}
-                parts, places = _divide(producer, records, counts)
-                futures = []
-                for part in parts:
-                    futures.append(await part.queue(producer))
-                    futures[-1].add_done_callback(_see)
-                return Sent(await asyncio.gather(*futures), places)
+                counts = {topic: await self._count(topic) for topic in {r.topic for r in records}}
+                parts, places = _divide(records, counts)
+                futures += [self._appender.append(part.topic, part.partition, part.builder, part.records) for part in parts]
+                for future in futures:
+                    future.add_done_callback(_see)
+                self._appender.flush()
+                return Sent([await future for future in futures], places, [part.records for part in parts])
         except (KafkaError, NotReady, TimeoutError) as error:
             raise SendFailed(f"{len(records)} records for {records[0].topic}: {error!r}") from error
+        finally:
+            for future in futures:
+                future.cancel()  # what has not been sent is not sent any more
+
+    async def _count(self, topic: str) -> int:
+        """How many partitions a topic has."""
+        client = self._client()
+        return len(client.cluster.partitions_for_topic(topic) or await client._wait_on_metadata(topic))
 
 
 def _see(done: asyncio.Future[RecordMetadata]) -> None:
@@ -132,29 +151,42 @@ def _see(done: asyncio.Future[RecordMetadata]) -> None:
         done.exception()
 
 
-def _divide(
-    producer: AIOKafkaProducer, records: Sequence[Outgoing], counts: Mapping[str, int]
-) -> tuple[list[_Part], list[tuple[int, int]]]:
-    """Parts, in an order that keeps that of each partition; and for each record its part, and how many stand before it there."""
+def _divide(records: Sequence[Outgoing], counts: Mapping[str, int]) -> tuple[list[_Part], list[tuple[int, int]]]:
+    """Parts, in an order that keeps that of each partition; and for each record its part, and how many stand before it there.
+
+    Raises:
+        MessageSizeTooLargeError: A record is larger than any request.
+    """
+    now_ms = int(time() * 1000)
     parts: list[_Part] = []
     places: list[tuple[int, int]] = []
-    filling: dict[tuple[str, int], tuple[int, BatchBuilder]] = {}
+    filling: dict[tuple[str, int], tuple[int, _Part]] = {}
     for r in records:
         partition = _partition(r, counts[r.topic])
         tp = (r.topic, partition)
-        if len(r.value or b"") >= LARGE_BYTES:
-            filling.pop(tp, None)
-            places.append((len(parts), 0))
-            parts.append(_Part(r.topic, partition, large=r))
-            continue
-        headers = list(r.headers)
         place = filling.get(tp)
-        if place is None or place[1].append(timestamp=r.timestamp, key=r.key, value=r.value, headers=headers) is None:
-            place = filling[tp] = (len(parts), producer.create_batch())
-            parts.append(_Part(r.topic, partition, batch=place[1]))
-            place[1].append(timestamp=r.timestamp, key=r.key, value=r.value, headers=headers)
-        places.append((place[0], place[1].record_count() - 1))
+        if place is None or not place[1].add(r, now_ms):
+            size = len(r.value or b"")
+            if size > MAX_RECORD_BYTES:
+                raise MessageSizeTooLargeError(f"a record of {size} bytes is larger than any request")
+            place = filling[tp] = (len(parts), _Part(r.topic, partition, _builder()))
+            parts.append(place[1])
+            place[1].add(r, now_ms)
+        places.append((place[0], place[1].records - 1))
     return parts, places
+
+
+def _builder() -> DefaultRecordBatchBuilder:
+    """Of a batch that is not compressed, and gets its producer and its number when it is sent."""
+    return DefaultRecordBatchBuilder(
+        _MAGIC,
+        compression_type=0,
+        is_transactional=False,
+        producer_id=-1,
+        producer_epoch=-1,
+        base_sequence=-1,
+        batch_size=MAX_BATCH_BYTES,
+    )
 
 
 def _partition(r: Outgoing, count: int) -> int:

@@ -48,7 +48,8 @@ async def record_at(settings: Settings, report: Delivered) -> ConsumerRecord[byt
     try:
         consumer.assign([tp])
         consumer.seek(tp, report.offset)
-        return await asyncio.wait_for(consumer.getone(), 10)
+        found = await consumer.getmany(tp, timeout_ms=10_000, max_records=1)
+        return found[tp][0]
     finally:
         await consumer.stop()
 

@@ -1,11 +1,9 @@
-"""Batches: what a stream carries here is a list of records of one partition, and it is acknowledged whole."""
+"""Batches: what a stream carries here is the records of some partitions, and it is acknowledged whole."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any, Protocol, TypeAlias, cast
 
 import faust
@@ -14,30 +12,44 @@ from faust.streams import Stream
 from faust.types import TP, ChannelT, ConsumerMessage, EventT, Message, StreamT
 
 BATCH_RECORDS = 500
-"""Records of one batch at most. Faust's own cost a message (four tasks, some 30 us) is paid once a batch."""
+"""Of one partition in a message, at most. What Faust itself costs a message is paid once for all that a fetch brought an agent."""
 
 Record: TypeAlias = ConsumerRecord[bytes | None, bytes | None]
 
 
+@dataclass(slots=True, eq=False)
+class Part:
+    """Records of one partition, in offset order, not empty."""
+
+    tp: TP
+    records: list[Record]
+    number: int = 0
+    """Its place among the parts of its partition since positions were set, from 1."""
+    done: bool = False
+    """Acknowledged, while the position was the present one."""
+
+    @property
+    def offset(self) -> int:
+        """Of the last record."""
+        return int(self.records[-1].offset)
+
+
 class BatchMessage(ConsumerMessage):
-    """A message whose value is a list of records and whose offset is the last record's.
+    """A message of many records: what a fetch brought of the partitions that one agent reads. Faust sees the first of them.
 
     ``handled`` tells our acknowledgement from Faust's: a stream also acknowledges what it skips (a message of an
     earlier assignment, or one that is taken while the flow is suspended), and such a message was not processed.
     """
 
+    parts: list[Part]
     handled: bool = False
-    done: bool = False
-    """Acknowledged, and of the position that was the present one then."""
     epoch: int = 0
     """How often positions had been set when it was fetched."""
-    number: int = 0
-    """Its place among the batches of its partition since positions were set, from 1."""
 
     @classmethod
-    def of(cls, tp: TP, records: list[Record], generation_id: int, epoch: int) -> BatchMessage:
-        """Wrap records of one partition, in offset order, not empty."""
-        last = records[-1]
+    def of(cls, parts: list[Part], generation_id: int, epoch: int) -> BatchMessage:
+        """Wrap parts of different partitions, at least one."""
+        tp, last = parts[0].tp, parts[0].records[-1]
         seconds = last.timestamp / 1000.0 if last.timestamp is not None else 0.0
         message = cls(
             tp.topic,
@@ -47,15 +59,21 @@ class BatchMessage(ConsumerMessage):
             last.timestamp_type or 0,
             None,
             None,
-            cast(bytes, records),
+            cast(bytes, parts[0].records),
             None,
             0,
             0,
             tp,
             generation_id=generation_id,
         )
+        message.parts = parts
         message.epoch = epoch
         return message
+
+    @property
+    def count(self) -> int:
+        """How many records there are."""
+        return sum([len(part.records) for part in self.parts])
 
 
 class BatchSchema(faust.Schema[Any, Any]):
@@ -89,7 +107,9 @@ class Batch:
         """The records of each partition, in offset order."""
         found: dict[TP, list[Record]] = {}
         for event in self.events:
-            found.setdefault(event.message.tp, []).extend(cast("list[Record]", event.value))
+            for part in cast(BatchMessage, event.message).parts:
+                held = found.get(part.tp)
+                found[part.tp] = part.records if held is None else held + part.records
         return found
 
     def ack(self) -> None:
@@ -99,14 +119,7 @@ class Batch:
             event.ack()
 
 
-GATHER_STEP_SECONDS = 0.005
-GATHER_QUEUE = 16
-"""A quarter of what a stream's queue takes: beyond, it is emptied, since a full one holds up every other stream."""
-
-
-async def batches(
-    stream: StreamT[Any], records: int = 4000, gather: float = 0.0, wanted: Callable[[], bool] = lambda: False
-) -> AsyncIterator[Batch]:
+async def batches(stream: StreamT[Any], records: int = 1000) -> AsyncIterator[Batch]:
     """Take all that waits in a stream, up to some ``records``; acknowledgement is the caller's.
 
     While one batch is being sent the next one gathers, so batches are as small as the load is light.
@@ -114,8 +127,6 @@ async def batches(
     Args:
         stream: An agent's.
         records: Where a batch ends.
-        gather: Seconds from one batch to the next, unless more comes than may wait.
-        wanted: Says whether somebody waits for the next one.
 
     Raises:
         BatchLost: A batch did not come that was fetched before the one that came.
@@ -127,15 +138,12 @@ async def batches(
         taken = [event] if consumer.take(cast(BatchMessage, event.message)) else []
         if not taken:
             event.ack()  # counts for nothing; nobody has to wait for it any more
-        count = sum(len(cast("list[Record]", one.value)) for one in taken)
+        count = sum([cast(BatchMessage, one.message).count for one in taken])
         # Taken at once: while something is wanted a rebalance may empty the queue, and nobody would come back for these.
         while count < records and not queue.empty():
             more: EventT[Any] = queue.get_nowait()
             if consumer.take(cast(BatchMessage, more.message)):
                 taken.append(more)
-                count += len(cast("list[Record]", more.value))
+                count += cast(BatchMessage, more.message).count
         if taken:
-            begun = monotonic()
             yield Batch(taken)
-            while monotonic() - begun < gather and queue.qsize() < GATHER_QUEUE and not wanted():  # noqa: ASYNC110  (the queue has no such event)
-                await asyncio.sleep(GATHER_STEP_SECONDS)

@@ -7,35 +7,24 @@ from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from inspect import iscoroutine
 from time import monotonic
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Protocol, cast
 
-import aiokafka
+from aiokafka.client import AIOKafkaClient
 from faust.transport.drivers import aiokafka as faust_driver
 from faust.types import TP, Message
 from mode.services import WaitResults
 from mode.utils.futures import notify
 
 from app.errors import BatchLost
-from app.kafka.pace import Pace
-from app.kafka.transport.batches import BATCH_RECORDS, BatchMessage
+from app.kafka.lane import Lane
+from app.kafka.transport.batches import BATCH_RECORDS, BatchMessage, Part
 from app.kafka.transport.begun import Begun
+from app.kafka.transport.inline import UNPOSITIONED, InlineConsumer
 
-FETCH_WAIT_MS = 100
-"""How long the broker holds an empty fetch; Faust has 1,500, which a rebalance then waits for."""
-GATHER_MS = (4, 30)
-"""How long it gathers, at least and at most, where records keep coming."""
-UNPOSITIONED = -1
-"""Epoch of what was fetched before positions were set."""
 POLL_SECONDS = 0.25
 """How long a fetch that finds nothing holds up a rebalance; Faust has 1 s."""
 WAIT_EMPTY_SECONDS = 2.0
 """Bound on waiting for agents when partitions go or the worker stops; what is late is read again by the next owner."""
-
-
-class Fetched(dict[Any, Any]):
-    """Fetched records by partition, and how often positions had been set before they were fetched."""
-
-    epoch = 0
 
 
 class ReadOffsets(dict[TP, int | None]):
@@ -49,89 +38,32 @@ class ReadOffsets(dict[TP, int | None]):
         return None
 
 
-class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread with a short fetch wait, in which fetching and going back to what is committed never overlap."""
+class HasLanes(Protocol):
+    """An application that says what is fetched together."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.epoch = 0
-        """How often positions were set to what is committed. Records fetched before the last time are fetched again."""
-        self.needs_seek = True
-        """Whether partitions stand where an earlier assignment, or nobody, left them."""
-        self._turn: asyncio.Lock | None = None
-        self._pace = Pace(FETCH_WAIT_MS, *GATHER_MS)
-
-    def _in_turn(self) -> asyncio.Lock:
-        if self._turn is None:  # made in the thread that it is used in
-            self._turn = asyncio.Lock()
-        return self._turn
-
-    def _create_worker_consumer(self, transport: faust_driver.Transport) -> aiokafka.AIOKafkaConsumer:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
-        return consumer
-
-    async def _fetch_records(
-        self,
-        consumer: aiokafka.AIOKafkaConsumer,
-        active_partitions: set[TP],
-        timeout: float | None = None,  # noqa: ASYNC109  (Faust's signature)
-        max_records: int | None = None,
-    ) -> Fetched:
-        wait_for_records = super()._fetch_records
-
-        async def ask(seconds: float) -> dict[Any, Any]:
-            return cast("dict[Any, Any]", await wait_for_records(consumer, active_partitions, timeout=seconds, max_records=max_records))
-
-        async with self._in_turn():
-            fetched = Fetched(await self._pace.fetch(consumer._fetcher, ask, timeout or 0.0))
-            fetched.epoch = UNPOSITIONED if self.needs_seek else self.epoch
-        return fetched
-
-    async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Go to the committed offset of every partition but the changelogs', and to the log's start where there is none."""
-        return cast("Mapping[TP, int]", await self.call_thread(self._seek_to_committed))
-
-    async def _seek_to_committed(self) -> dict[TP, int]:
-        consumer = self._ensure_consumer()
-        changelogs = self.app.tables.changelog_topics
-        committed: dict[TP, int] = {}
-        async with self._in_turn():
-            tps = [tp for tp in consumer.assignment() if tp.topic not in changelogs]
-            for tp in tps:
-                offset = await consumer.committed(tp)
-                if offset is not None:
-                    committed[TP(tp.topic, tp.partition)] = offset
-                    consumer.seek(tp, offset)  # offset 0 too, which aiokafka's own leaves out
-            fresh = [tp for tp in tps if TP(tp.topic, tp.partition) not in committed]
-            if fresh:
-                await consumer.seek_to_beginning(*fresh)
-            # Both at once, before the next fetch: what is fetched from here on is to be kept, whenever it is looked at.
-            self.epoch += 1
-            self.needs_seek = False
-        return committed
+    lanes: tuple[Lane, ...]
 
 
 class Consumer(faust_driver.Consumer):
-    """Yields batches, and commits the leading run of what was yielded and acknowledged.
+    """Yields batches, and commits the leading run, in each partition, of what was yielded and acknowledged.
 
     Faust finds the offset to commit by looking for consecutive numbers; a batch has one offset for many records, and a
     compacted or transactional topic has holes. So the order of delivery is kept, and what is acknowledged at its head
     is what may be committed.
     """
 
-    _thread: ConsumerThread
+    _thread: InlineConsumer
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._delivered: defaultdict[TP, deque[BatchMessage]] = defaultdict(deque)
+        self._delivered: defaultdict[TP, deque[Part]] = defaultdict(deque)
         self._yielded: Counter[TP] = Counter()
         self._taken: Counter[TP] = Counter()
         self._begun_at: dict[TP, int] = {}
         self._read_offset = ReadOffsets()
 
-    def _new_consumer_thread(self) -> ConsumerThread:
-        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> InlineConsumer:
+        return InlineConsumer(self, lanes=cast(HasLanes, self.app).lanes, loop=self.loop, beacon=self.beacon)
 
     def is_current(self, message: Message) -> bool:
         """Whether a batch is of the present assignment and position; another one is read again, and counts for nothing."""
@@ -140,32 +72,51 @@ class Consumer(faust_driver.Consumer):
         return bool(message.generation_id == self.app.consumer_generation_id)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109  (Faust's signature)
-        """Fetch, and yield batches of at most ``BATCH_RECORDS`` records, partitions in turn."""
+        """Fetch, and yield batches of at most ``BATCH_RECORDS`` records of a partition, partitions in turn."""
         records, active = await self._wait_next_records(min(timeout, POLL_SECONDS))
         generation = self.app.consumer_generation_id
         if records is None or self.should_stop:
             return
         epoch = getattr(records, "epoch", self._thread.epoch)
-        acked = self.app.topics.acks_enabled_for
         waiting = {self._ensure_tp(tp): deque(found) for tp, found in records.items()}
         while waiting:
-            for tp in list(waiting):
+            for parts in self._round(waiting, active):
                 if not self.flow_active or self.app.consumer_generation_id != generation:
                     return  # a rebalance is under way; once it is over, positions are set anew
-                rest = waiting[tp]
-                chunk = [rest.popleft() for _ in range(min(BATCH_RECORDS, len(rest)))]
-                if not rest:
-                    del waiting[tp]
-                if not chunk or not (active is None or tp in active or tp in self._buffered_partitions):
-                    continue
-                message = BatchMessage.of(tp, chunk, generation, epoch)
-                if acked(tp.topic):  # a changelog has no acknowledgements, and is read from where recovery says
-                    if epoch != self._thread.epoch or self._thread.needs_seek:
-                        continue  # fetched from where the partition stood before; it is fetched again from what is committed
-                    self._yielded[tp] += 1
-                    message.number = self._yielded[tp]
-                    self._delivered[tp].append(message)
-                yield tp, message
+                message = BatchMessage.of(parts, generation, epoch)
+                # A changelog has no acknowledgements, and is read from where recovery says.
+                if self.app.topics.acks_enabled_for(message.topic) and not self._deliver(message):
+                    continue  # fetched from where the partition stood before; it is fetched again from what is committed
+                yield parts[0].tp, message
+
+    def _round(self, waiting: dict[TP, deque[Any]], active: set[TP] | None) -> list[list[Part]]:
+        """The next records of each partition that has any; those that the same agent reads are together."""
+        topics = cast(Any, self.app.topics)
+        together: dict[Any, list[Part]] = {}
+        for tp in list(waiting):
+            rest = waiting[tp]
+            if len(rest) <= BATCH_RECORDS:
+                chunk = list(rest)
+                del waiting[tp]
+            else:
+                chunk = [rest.popleft() for _ in range(BATCH_RECORDS)]
+            if chunk and (active is None or tp in active or tp in self._buffered_partitions):
+                # Faust makes its index anew while others run: what is not in it is nobody's to be mixed with.
+                agents = topics._topic_name_index.get(tp.topic) or {tp.topic}
+                readers = frozenset(agents) if topics.acks_enabled_for(tp.topic) else tp
+                together.setdefault(readers, []).append(Part(tp, chunk))
+        return list(together.values())
+
+    def _deliver(self, message: BatchMessage) -> bool:
+        """Note the order in which parts are delivered; whether they are of the present position."""
+        if message.epoch != self._thread.epoch or self._thread.needs_seek:
+            return False
+        for part in message.parts:
+            self._yielded[part.tp] += 1
+            part.number = self._yielded[part.tp]
+            self._delivered[part.tp].append(part)
+            self._read_offset[part.tp] = part.offset
+        return True
 
     def take(self, message: BatchMessage) -> bool:
         """Note that an agent begins with a batch; ``False``: it is read again, and not to be begun.
@@ -175,9 +126,10 @@ class Consumer(faust_driver.Consumer):
         """
         if not self.is_current(message):
             return False
-        self._taken[message.tp] += 1
-        if message.number != self._taken[message.tp]:
-            raise BatchLost(f"{message.topic}-{message.partition}: batch {message.number} where {self._taken[message.tp]} is due")
+        for part in message.parts:
+            self._taken[part.tp] += 1
+            if part.number != self._taken[part.tp]:
+                raise BatchLost(f"{part.tp.topic}-{part.tp.partition}: batch {part.number} where {self._taken[part.tp]} is due")
         if not message.tracked:
             message.tracked = True
             self.track_message(message)
@@ -211,7 +163,8 @@ class Consumer(faust_driver.Consumer):
         notify(self._waiting_for_ack)
         if not isinstance(message, BatchMessage) or not message.handled or not self.is_current(message):
             return False
-        message.done = True
+        for part in message.parts:
+            part.done = True
         self._n_acked += 1
         return True
 
@@ -285,19 +238,19 @@ class Consumer(faust_driver.Consumer):
 
 
 class Producer(faust_driver.Producer):
-    """An idempotent producer: a retry never repeats or reorders, and a record counts once all in-sync replicas have it."""
+    """Faust's producer, whose connections `app.kafka.appender` writes over; of its own it writes nothing here."""
 
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
 
     @property
-    def client(self) -> aiokafka.AIOKafkaProducer:
-        """The aiokafka producer.
+    def connections(self) -> AIOKafkaClient:
+        """The aiokafka client.
 
         Raises:
-            faust.exceptions.NotReady: Not started yet.
+            faust.exceptions.NotReady: Not started yet, or stopped.
         """
-        return self._ensure_producer()
+        return self._ensure_producer().client
 
 
 class Transport(faust_driver.Transport):

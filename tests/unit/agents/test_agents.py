@@ -30,9 +30,6 @@ class Work:
         self.taken: list[Any] = []
         self.fails = fails
 
-    def wanted(self) -> bool:
-        return False
-
     async def forward(self, batch: Any) -> None:
         if self.fails:
             raise SendFailed("not now")
@@ -66,7 +63,7 @@ class Event:
 
     def __init__(self) -> None:
         self.value = [1]
-        self.message = SimpleNamespace(acked=False, handled=False)
+        self.message = SimpleNamespace(acked=False, handled=False, count=1)
 
     def ack(self) -> None:
         self.message.acked = True
@@ -75,7 +72,7 @@ class Event:
 class Stream:
     def __init__(self, event: Event) -> None:
         self._event = event
-        self.channel = SimpleNamespace(queue=SimpleNamespace(empty=lambda: True, qsize=lambda: 99))
+        self.channel = SimpleNamespace(queue=SimpleNamespace(empty=lambda: True))
         self.app = SimpleNamespace(consumer=SimpleNamespace(take=lambda message: message is event.message))
 
     def noack(self) -> Stream:

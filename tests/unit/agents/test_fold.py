@@ -25,7 +25,7 @@ from app.domain.unified import headers_for
 from app.errors import SendFailed
 from app.kafka.deadletters import DeadLetters
 from app.kafka.sender import Outgoing
-from app.kafka.transport.batches import Batch, Record
+from app.kafka.transport.batches import Batch, Part, Record
 from tests.unit.delivery.fakes import record as event_of
 from tests.unit.domain.naive_model import Record as Folded
 from tests.unit.domain.worlds import arrivals, folded, orderly, stored
@@ -77,7 +77,7 @@ def bad(offset: int, body: bytes | None = b"{}") -> Record:
 
 
 def batch_of(*parts: list[Record]) -> Batch:
-    events = [SimpleNamespace(message=SimpleNamespace(tp=TP(UNIFIED, part[0].partition)), value=part) for part in parts]
+    events = [SimpleNamespace(message=SimpleNamespace(parts=[Part(TP(UNIFIED, part[0].partition), part)])) for part in parts]
     return Batch(events)  # type: ignore[arg-type]
 
 

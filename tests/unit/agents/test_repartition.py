@@ -22,8 +22,8 @@ from app.domain.unified import parse
 from app.errors import SendFailed
 from app.kafka.deadletters import DeadLetters
 from app.kafka.partitioner import partition_of
-from app.kafka.sender import Outgoing
-from app.kafka.transport.batches import Batch, Record
+from app.kafka.sender import Outgoing, Sent
+from app.kafka.transport.batches import Batch, Part, Record
 
 NOW = 1_795_428_000_000
 HEADERS = [("traceparent", b"00-1-2-01"), ("other", b"x")]
@@ -52,11 +52,12 @@ class Broker:
         self.sent: list[Outgoing] = []
         self.refuses = refuses
 
-    async def send(self, records: Sequence[Outgoing], *_more: Any) -> None:
+    async def send(self, records: Sequence[Outgoing], *_more: Any) -> Sent:
         for one in records:
             if self.refuses and self.refuses in f"{one.topic} {(one.value or b'').decode()}":
                 raise SendFailed("refused")
             self.sent.append(one)
+        return Sent()
 
 
 def repartition_of(broker: Broker) -> Repartition:
@@ -64,7 +65,7 @@ def repartition_of(broker: Broker) -> Repartition:
 
 
 def batch_of(*parts: list[Record]) -> Batch:
-    events = [SimpleNamespace(message=SimpleNamespace(tp=TP(part[0].topic, part[0].partition)), value=part) for part in parts]
+    events = [SimpleNamespace(message=SimpleNamespace(parts=[Part(TP(part[0].topic, part[0].partition), part)])) for part in parts]
     return Batch(events)  # type: ignore[arg-type]
 
 

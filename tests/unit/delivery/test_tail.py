@@ -75,7 +75,7 @@ class Consumer:
         assert options["enable_auto_commit"] is False
         assert "group_id" not in options
         self.at = 0
-        self._fetcher = SimpleNamespace(_fetch_min_bytes=1, _fetch_max_wait_ms=100)
+        self._fetcher: Any = SimpleNamespace(lanes=())
 
     async def start(self) -> None:
         self.log.consumers += 1
@@ -85,6 +85,7 @@ class Consumer:
 
     def assign(self, tps: list[TopicPartition]) -> None:
         assert tps == [TP]
+        assert [lane.pause for lane in self._fetcher.lanes] == [tails.PAUSE], "what is fetched is fetched with its pause from the start"
 
     async def beginning_offsets(self, _tps: Any) -> dict[TopicPartition, int]:
         return {TP: self.log.begin}

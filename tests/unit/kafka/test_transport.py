@@ -20,19 +20,24 @@ from hypothesis import strategies as st
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
 from app.errors import BatchLost
+from app.kafka.lane import Lane
 from app.kafka.transport import driver
-from app.kafka.transport.batches import BATCH_RECORDS, Batch, BatchMessage, BatchSchema, Record, batches
-from app.kafka.transport.driver import Consumer, ConsumerThread, Fetched, Transport
+from app.kafka.transport.batches import BATCH_RECORDS, Batch, BatchMessage, BatchSchema, Part, Record, batches
+from app.kafka.transport.driver import Consumer, Transport
 from app.kafka.transport.flow import FlowControl
+from app.kafka.transport.inline import UNPOSITIONED, Fetched, InlineConsumer
 
-CONSUMER = cast(Any, SimpleNamespace(_fetcher=SimpleNamespace(_fetch_min_bytes=1, _fetch_max_wait_ms=100)))
-"""aiokafka's, as far as the pace of its fetches goes."""
-
-A, B, LOG = TP("source", 0), TP("source", 1), TP("changelog", 0)
+A, B, OTHER, LOG, LOG_1 = TP("source", 0), TP("source", 1), TP("other", 0), TP("changelog", 0), TP("changelog", 1)
+"""A and B are read by one agent, OTHER by another."""
+LANES = (Lane(),)
 
 
 def record(offset: int, tp: TP = A, timestamp: int | None = 1500) -> Record:
     return ConsumerRecord(tp.topic, tp.partition, offset, timestamp, 1, None, b"x", None, 0, 1, ())
+
+
+def part(offsets: Iterable[int], tp: TP = A) -> Part:
+    return Part(tp, records(offsets, tp))
 
 
 def records(offsets: Iterable[int], tp: TP = A) -> list[Record]:
@@ -42,13 +47,15 @@ def records(offsets: Iterable[int], tp: TP = A) -> list[Record]:
 @pytest.fixture
 async def app(tmp_path: Path) -> faust.App:
     app = faust.App("unit", broker="kafka://127.0.0.1:1", datadir=str(tmp_path))
-    app.topics.acks_enabled_for = lambda topic: topic == A.topic  # type: ignore[method-assign]
+    app.topics.acks_enabled_for = lambda topic: topic != LOG.topic  # type: ignore[method-assign]
+    cast(Any, app.topics)._topic_name_index.update({A.topic: {"one agent"}, OTHER.topic: {"another"}})
     app.consumer_generation_id = 7
+    cast(Any, app).lanes = LANES
     return app
 
 
 @pytest.fixture
-async def assigned(app: faust.App) -> AsyncIterator[Consumer]:
+async def assigned(app: faust.App) -> Consumer:
     """A consumer that has partitions, and has not gone to what is committed yet."""
 
     async def nothing(*_args: Any) -> None:
@@ -64,8 +71,7 @@ async def assigned(app: faust.App) -> AsyncIterator[Consumer]:
         return {A: 0, B: 5}
 
     cast(Any, thread).seek_to_committed = seek_to_committed
-    yield made
-    thread.thread_loop.close()
+    return made
 
 
 @pytest.fixture
@@ -79,7 +85,7 @@ def fetches(consumer: Consumer, found: dict[Any, list[Record]] | None, active: s
     """What the next fetch finds, fetched from the present positions."""
     fetched = None if found is None else Fetched(found)
     if fetched is not None:
-        fetched.epoch = driver.UNPOSITIONED if consumer._thread.needs_seek else consumer._thread.epoch
+        fetched.epoch = UNPOSITIONED if consumer._thread.needs_seek else consumer._thread.epoch
 
     async def wait(_timeout: float) -> Any:
         return fetched, active
@@ -100,6 +106,15 @@ async def deliver(consumer: Consumer, *sizes: list[int], tp: TP = A) -> list[Bat
     for message in delivered:
         consumer.track_message(message)
     return delivered  # type: ignore[return-value]
+
+
+async def deliver_together(consumer: Consumer, offsets: dict[TP, list[int]]) -> list[BatchMessage]:
+    """What one fetch brought."""
+    fetches(consumer, {tp: records(found, tp) for tp, found in offsets.items()}, {*offsets})
+    delivered = [cast(BatchMessage, message) async for _tp, message in consumer.getmany(1.0)]
+    for message in delivered:
+        consumer.track_message(message)
+    return delivered
 
 
 def acknowledge(consumer: Consumer, message: BatchMessage) -> bool:
@@ -162,25 +177,49 @@ async def test_the_same_last_offset_delivered_twice_is_acknowledged_twice(consum
 
 @given(st.data())
 def test_what_is_committed_is_the_leading_run_that_is_acknowledged_in_whatever_order(data: st.DataObject) -> None:
-    ends: list[int] = []
-    for step in data.draw(st.lists(st.integers(0, 5), min_size=1, max_size=12)):  # 0: the same last offset again
-        ends.append((ends[-1] if ends else 0) + step)
-    delivered = [BatchMessage.of(A, [record(end)], 7, 1) for end in ends]
+    tps = [A, B, OTHER]
+    ends: dict[TP, list[int]] = {tp: [] for tp in tps}
+    messages: list[BatchMessage] = []
+    # Each message has some of the partitions; of each it goes on by so much, 0 being the same last offset again.
+    steps = st.dictionaries(st.sampled_from(tps), st.integers(0, 5), min_size=1)
+    for drawn in data.draw(st.lists(steps, min_size=1, max_size=12)):
+        for tp, step in drawn.items():
+            ends[tp].append((ends[tp][-1] if ends[tp] else 0) + step)
+        messages.append(BatchMessage.of([part([ends[tp][-1]], tp) for tp in drawn], 7, 1))
+    delivered = {tp: [part for message in messages for part in message.parts if part.tp == tp] for tp in tps}
     consumer = Consumer.__new__(Consumer)
-    consumer._delivered = defaultdict(deque, {A: deque(delivered)})
-    taken = 0
-    """How many have been committed."""
-    for message in data.draw(st.permutations(delivered)):
-        message.done = True
+    consumer._delivered = defaultdict(deque, {tp: deque(parts) for tp, parts in delivered.items()})
+    taken = dict.fromkeys(tps, 0)
+    """How many of each partition have been committed."""
+    for message in data.draw(st.permutations(messages)):
+        for one in message.parts:
+            one.done = True
         if data.draw(st.booleans()):
             continue
-        run = next((place for place, one in enumerate(delivered) if not one.done), len(delivered))
-        pending = list(consumer._filter_tps_with_pending_acks())
-        assert pending == ([A] if run > taken else [])
-        assert consumer._new_offset(A) == (ends[run - 1] + 1 if run > taken else None)
+        run = {tp: next((place for place, one in enumerate(parts) if not one.done), len(parts)) for tp, parts in delivered.items()}
+        assert set(consumer._filter_tps_with_pending_acks()) == {tp for tp in tps if run[tp] > taken[tp]}
+        for tp in tps:
+            assert consumer._new_offset(tp) == (ends[tp][run[tp] - 1] + 1 if run[tp] > taken[tp] else None)
         taken = run
-    assert consumer._new_offset(A) == (ends[-1] + 1 if taken < len(ends) else None)
-    assert not consumer._delivered[A]
+    for tp in tps:
+        assert consumer._new_offset(tp) == (ends[tp][-1] + 1 if taken[tp] < len(ends[tp]) else None)
+        assert not consumer._delivered[tp]
+
+
+async def test_a_message_of_several_partitions_is_committed_in_each_behind_its_last_record(consumer: Consumer) -> None:
+    [message] = await deliver_together(consumer, {A: [0, 1], B: [4, 9]})
+    assert consumer._filter_committable_offsets([A, B]) == {}
+    acknowledge(consumer, message)
+    assert consumer._filter_committable_offsets([A, B]) == {A: 2, B: 10}
+
+
+async def test_a_message_of_several_partitions_waits_in_each_for_what_was_delivered_before_it(consumer: Consumer) -> None:
+    [before] = await deliver(consumer, [0])
+    [message] = await deliver_together(consumer, {A: [1, 2], B: [7]})
+    acknowledge(consumer, message)
+    assert consumer._filter_committable_offsets([A, B]) == {B: 8}
+    acknowledge(consumer, before)
+    assert consumer._filter_committable_offsets([A, B]) == {A: 3}
 
 
 async def test_partitions_are_committed_each_for_itself(consumer: Consumer) -> None:
@@ -346,6 +385,19 @@ async def test_a_batch_that_never_reached_its_agent_stops_the_worker_before_anyt
         consumer.take(third)
 
 
+async def test_a_message_of_several_partitions_is_due_in_each(consumer: Consumer) -> None:
+    [_lost] = await deliver(consumer, [4], tp=B)
+    [message] = await deliver_together(consumer, {A: [0], B: [5]})
+    with pytest.raises(BatchLost, match="source-1: batch 2 where 1 is due"):
+        consumer.take(message)
+
+
+async def test_a_message_of_several_partitions_is_taken_once_for_all(consumer: Consumer) -> None:
+    [together] = await deliver_together(consumer, {A: [0], B: [4]})
+    [ours], [theirs] = await deliver(consumer, [1]), await deliver(consumer, [5], tp=B)
+    assert [consumer.take(message) for message in (together, theirs, ours)] == [True, True, True]
+
+
 async def test_a_batch_of_an_earlier_position_is_not_taken_and_counts_for_nothing(consumer: Consumer) -> None:
     [old] = await deliver(consumer, [0])
     await consumer.perform_seek()
@@ -392,7 +444,7 @@ async def test_a_batch_is_current_in_its_own_assignment_and_position(
     consumer: Consumer, generation: int, epoch: int, current: bool
 ) -> None:
     assert consumer._thread.epoch == 1
-    assert consumer.is_current(BatchMessage.of(A, records([0]), generation, epoch)) is current
+    assert consumer.is_current(BatchMessage.of([part([0])], generation, epoch)) is current
 
 
 # --- what is forgotten
@@ -415,20 +467,66 @@ async def test_a_revoked_partition_is_forgotten_after_its_last_commit(consumer: 
 # --- fetching
 
 
-async def test_a_fetch_is_yielded_in_batches_partitions_in_turn(consumer: Consumer) -> None:
+async def messages(consumer: Consumer) -> list[BatchMessage]:
+    return [cast(BatchMessage, message) async for _tp, message in consumer.getmany(1.0)]
+
+
+def offsets(message: BatchMessage) -> dict[TP, list[int]]:
+    return {part.tp: [record.offset for record in part.records] for part in message.parts}
+
+
+async def test_what_one_agent_reads_of_a_fetch_comes_together(consumer: Consumer) -> None:
+    fetches(consumer, {A: records([0, 1]), OTHER: records([3], OTHER), B: records([7], B)}, {A, B, OTHER})
+    assert [offsets(message) for message in await messages(consumer)] == [{A: [0, 1], B: [7]}, {OTHER: [3]}]
+
+
+async def test_topics_of_one_agent_come_together(consumer: Consumer, app: faust.App) -> None:
+    cast(Any, app.topics)._topic_name_index[OTHER.topic] = {"one agent"}
+    fetches(consumer, {A: records([0]), OTHER: records([3], OTHER)}, {A, OTHER})
+    assert [offsets(message) for message in await messages(consumer)] == [{A: [0], OTHER: [3]}]
+
+
+async def test_while_faust_makes_its_index_anew_what_different_agents_read_is_not_mixed(consumer: Consumer, app: faust.App) -> None:
+    index = cast(Any, app.topics)._topic_name_index
+    index.clear()
+    fetches(consumer, {A: records([0]), OTHER: records([3], OTHER), B: records([1], B)}, {A, B, OTHER})
+    assert [offsets(message) for message in await messages(consumer)] == [{A: [0], B: [1]}, {OTHER: [3]}]
+    assert not index, "a topic that is in it counts as subscribed"
+
+
+async def test_partitions_of_a_changelog_come_each_by_itself(consumer: Consumer) -> None:
+    fetches(consumer, {LOG: records([0], LOG), LOG_1: records([1], LOG_1)}, {LOG, LOG_1})
+    assert [offsets(message) for message in await messages(consumer)] == [{LOG: [0]}, {LOG_1: [1]}]
+
+
+async def test_of_each_partition_so_many_records_come_at_a_time(consumer: Consumer) -> None:
     fetches(consumer, {TopicPartition("source", 0): records(range(2 * BATCH_RECORDS + 1)), B: records([7], B)}, {A, B})
-    found = [(tp, message) async for tp, message in consumer.getmany(1.0)]
-    assert [(tp, message.offset) for tp, message in found] == [(A, 499), (B, 7), (A, 999), (A, 1000)]
-    assert all(isinstance(tp, TP) for tp, _ in found)
-    assert [len(message.value or b"") for _, message in found] == [BATCH_RECORDS, 1, BATCH_RECORDS, 1]
-    assert {message.generation_id for _, message in found} == {7}
+    found = await messages(consumer)
+    assert [{tp: len(ones) for tp, ones in offsets(message).items()} for message in found] == [
+        {A: BATCH_RECORDS, B: 1},
+        {A: BATCH_RECORDS},
+        {A: 1},
+    ]
+    assert [message.offset for message in found] == [499, 999, 1000]
+    assert all(isinstance(part.tp, TP) for message in found for part in message.parts)
+    assert {message.generation_id for message in found} == {7}
+
+
+async def test_parts_are_numbered_in_the_order_of_their_partition(consumer: Consumer) -> None:
+    fetches(consumer, {A: records(range(BATCH_RECORDS + 1)), B: records([7], B)}, {A, B})
+    assert [[(part.tp, part.number) for part in message.parts] for message in await messages(consumer)] == [[(A, 1), (B, 1)], [(A, 2)]]
+
+
+async def test_how_far_each_partition_of_a_message_was_read_is_known(consumer: Consumer) -> None:
+    await deliver_together(consumer, {A: [0, 1], B: [4, 9]})
+    assert (consumer._read_offset.get(A), consumer._read_offset.get(B)) == (1, 9)
 
 
 async def test_what_is_not_active_is_not_yielded_unless_it_is_buffered(consumer: Consumer) -> None:
     fetches(consumer, {A: records([0]), B: records([1], B)}, {A})
-    assert [tp async for tp, _ in consumer.getmany(1.0)] == [A]
+    assert [list(offsets(message)) for message in await messages(consumer)] == [[A]]
     consumer._buffered_partitions.add(B)
-    assert [tp async for tp, _ in consumer.getmany(1.0)] == [A, B]
+    assert [list(offsets(message)) for message in await messages(consumer)] == [[A, B]]
 
 
 async def test_a_changelog_is_yielded_and_never_waits_for_a_commit(consumer: Consumer) -> None:
@@ -547,25 +645,33 @@ async def test_what_waits_to_be_committed_or_read_is_named(consumer: Consumer, m
 # --- batches
 
 
-def test_a_message_is_a_list_of_records_at_the_offset_of_the_last() -> None:
-    found = records([3, 4, 9])
-    message = BatchMessage.of(A, found, 7, 3)
+def test_a_message_is_what_faust_sees_of_its_first_part() -> None:
+    first, second = part([3, 4, 9]), part([1], B)
+    message = BatchMessage.of([first, second], 7, 3)
     assert (message.topic, message.partition, message.offset, message.tp, message.generation_id) == ("source", 0, 9, A, 7)
-    assert cast(Any, message.value) is found
+    assert cast(Any, message.value) is first.records
+    assert message.parts == [first, second]
     assert message.timestamp == 1.5
     assert message.epoch == 3
     assert not message.handled
-    assert not message.done
+
+
+def test_a_message_counts_the_records_of_all_its_parts() -> None:
+    assert BatchMessage.of([part([3, 4, 9]), part([1], B)], 7, 3).count == 4
+
+
+def test_a_part_is_at_the_offset_of_its_last_record() -> None:
+    assert part([3, 4, 9]).offset == 9
 
 
 def test_a_record_of_an_old_format_without_a_time_is_taken() -> None:
-    assert BatchMessage.of(A, [record(0, timestamp=None)], 7, 0).timestamp == 0.0
+    assert BatchMessage.of([Part(A, [record(0, timestamp=None)])], 7, 0).timestamp == 0.0
 
 
 async def test_a_schema_lets_the_records_through_as_they_are() -> None:
     made: list[tuple[Any, ...]] = []
     decode = BatchSchema().compile(SimpleNamespace(create_event=lambda *args: made.append(args)))
-    message = BatchMessage.of(A, records([0]), 7, 0)
+    message = BatchMessage.of([part([0])], 7, 0)
     await decode(message)
     assert made == [(None, message.value, None, message)]
 
@@ -573,8 +679,8 @@ async def test_a_schema_lets_the_records_through_as_they_are() -> None:
 class Event:
     """As much of Faust's event as a batch uses."""
 
-    def __init__(self, offsets: list[int], epoch: int = 1) -> None:
-        self.message = BatchMessage.of(A, records(offsets), 7, epoch)
+    def __init__(self, offsets: list[int], *others: Part, epoch: int = 1) -> None:
+        self.message = BatchMessage.of([part(offsets), *others], 7, epoch)
         self.value = self.message.value
         self.acknowledged: list[bool] = []
 
@@ -689,125 +795,50 @@ async def test_what_has_been_taken_is_never_left_behind_when_the_queue_is_emptie
     assert emptied == []
 
 
-def test_a_batch_is_acknowledged_whole_and_as_an_agents_own() -> None:
+async def test_the_records_of_every_part_count_towards_the_limit() -> None:
+    stream = Stream(Event([0], part([7, 8], B)), Event([1]), Event([2]))
+    assert await taken(stream, 3) == [[0], [1, 2]]
+
+
+def test_a_batch_has_the_records_of_each_partition_in_their_order() -> None:
+    batch = Batch([Event([0, 1], part([7], B)), Event([2]), Event([3], part([9], B))])  # type: ignore[list-item]
+    assert {tp: [one.offset for one in found] for tp, found in batch.parts.items()} == {A: [0, 1, 2, 3], B: [7, 9]}
+
+
+def test_to_look_at_a_batch_changes_no_message() -> None:
     events = [Event([0, 1]), Event([2])]
     batch = Batch(events)  # type: ignore[arg-type]
-    assert [(tp, [one.offset for one in found]) for tp, found in batch.parts.items()] == [(A, [0, 1, 2])]
-    batch.ack()
+    assert batch.parts == batch.parts
+    assert [len(event.message.parts[0].records) for event in events] == [2, 1]
+
+
+def test_a_batch_is_acknowledged_whole_and_as_an_agents_own() -> None:
+    events = [Event([0, 1]), Event([2])]
+    Batch(events).ack()  # type: ignore[arg-type]
     assert [event.acknowledged for event in events] == [[True], [True]]
 
 
-# --- the producer, and what our own classes put in place
+# --- the producer
 
 
 async def test_the_producer_is_idempotent_and_waits_for_every_replica(app: faust.App) -> None:
     producer = Transport(app.conf.broker_producer, app).create_producer()
     assert isinstance(producer, driver.Producer)
     assert producer._settings_extra() == {"acks": "all", "enable_idempotence": True}
+
+
+async def test_the_connections_are_those_of_the_producer_that_has_started(app: faust.App) -> None:
+    producer = cast(driver.Producer, Transport(app.conf.broker_producer, app).create_producer())
+    cast(Any, producer)._producer = SimpleNamespace(client="its client")
+    assert producer.connections == "its client"
+
+
+async def test_a_producer_that_has_not_started_has_no_connections(app: faust.App) -> None:
+    producer = cast(driver.Producer, Transport(app.conf.broker_producer, app).create_producer())
     with pytest.raises(NotReady):
-        _ = producer.client
+        _ = producer.connections
 
 
-async def test_the_consumer_fetches_with_a_short_wait(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = SimpleNamespace(_fetch_max_wait_ms=1500)
-    monkeypatch.setattr(faust_driver.AIOKafkaConsumerThread, "_create_worker_consumer", lambda _self, _transport: made)
-    thread = consumer._thread
-    assert isinstance(thread, driver.ConsumerThread)
-    assert thread._create_worker_consumer(cast(Any, consumer.transport))._fetch_max_wait_ms == driver.FETCH_WAIT_MS == 100
-
-
-# --- the thread: fetching, and going to what is committed
-
-
-class Kafka:
-    """As much of aiokafka's consumer as going to what is committed uses."""
-
-    def __init__(self, committed: dict[TP, int | None]) -> None:
-        self._committed = committed
-        self.did: list[tuple[str, TP, int | None]] = []
-
-    def assignment(self) -> set[TopicPartition]:
-        return {TopicPartition(tp.topic, tp.partition) for tp in self._committed}
-
-    async def committed(self, tp: TopicPartition) -> int | None:
-        return self._committed[TP(tp.topic, tp.partition)]
-
-    def seek(self, tp: TopicPartition, offset: int) -> None:
-        self.did.append(("seek", TP(tp.topic, tp.partition), offset))
-
-    async def seek_to_beginning(self, *tps: TopicPartition) -> None:
-        assert tps, "none means all of them to aiokafka, changelogs too"
-        self.did += [("start", TP(tp.topic, tp.partition), None) for tp in tps]
-
-
-@pytest.fixture
-async def thread(app: faust.App, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ConsumerThread]:
-    async def nothing(*_args: Any) -> None:
-        """Not called."""
-
-    monkeypatch.setattr(type(app.tables), "changelog_topics", {LOG.topic})
-    transport = Transport(app.conf.broker_consumer, app)
-    made = Consumer(transport, callback=nothing, on_partitions_revoked=nothing, on_partitions_assigned=nothing)
-    yield made._thread
-    made._thread.thread_loop.close()
-
-
-def stands_on(thread: ConsumerThread, committed: dict[TP, int | None]) -> Kafka:
-    kafka = Kafka(committed)
-    cast(Any, thread)._consumer = kafka
-    return kafka
-
-
-async def test_it_goes_to_what_is_committed_offset_zero_too_and_to_the_logs_start_where_nothing_is(thread: ConsumerThread) -> None:
-    kafka = stands_on(thread, {A: 0, B: 12, TP("source", 2): None})
-    assert await thread._seek_to_committed() == {A: 0, B: 12}
-    assert sorted(kafka.did) == [("seek", A, 0), ("seek", B, 12), ("start", TP("source", 2), None)]
-
-
-async def test_it_leaves_changelogs_where_they_are(thread: ConsumerThread) -> None:
-    kafka = stands_on(thread, {A: 3, LOG: 7, TP("changelog", 1): None})
-    assert await thread._seek_to_committed() == {A: 3}
-    assert kafka.did == [("seek", A, 3)]
-
-
-async def test_without_a_source_nothing_is_moved(thread: ConsumerThread) -> None:
-    kafka = stands_on(thread, {LOG: None})
-    assert await thread._seek_to_committed() == {}
-    assert kafka.did == []
-
-
-async def test_what_is_fetched_says_how_often_positions_had_been_set(thread: ConsumerThread, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fetch(_self: Any, *_args: Any, **_more: Any) -> dict[TP, list[Record]]:
-        return {A: records([0])}
-
-    monkeypatch.setattr(faust_driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
-    stands_on(thread, {A: 0})
-    before = await thread._fetch_records(CONSUMER, set())
-    await thread._seek_to_committed()
-    after = await thread._fetch_records(CONSUMER, set())
-    assert after == {A: records([0])}
-    assert (before.epoch, after.epoch) == (driver.UNPOSITIONED, 1)
-    assert after.epoch == thread.epoch
-
-
-async def test_fetching_and_going_back_never_overlap(thread: ConsumerThread, monkeypatch: pytest.MonkeyPatch) -> None:
-    began, answered = asyncio.Event(), asyncio.Event()
-
-    async def fetch(_self: Any, *_args: Any, **_more: Any) -> dict[TP, list[Record]]:
-        began.set()
-        await answered.wait()
-        return {A: records([5])}
-
-    monkeypatch.setattr(faust_driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
-    kafka = stands_on(thread, {A: 0})
-    fetching = asyncio.ensure_future(thread._fetch_records(CONSUMER, set()))
-    await began.wait()
-    seeking = asyncio.ensure_future(thread._seek_to_committed())
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert kafka.did == [], "a fetch is under way"
-    answered.set()
-    fetched = await fetching
-    await seeking
-    assert kafka.did == [("seek", A, 0)]
-    assert fetched.epoch < thread.epoch, "so it is known as one from before"
+async def test_the_consumer_fetches_over_the_lanes_of_the_application(consumer: Consumer) -> None:
+    assert isinstance(consumer._thread, InlineConsumer)
+    assert consumer._thread._lanes == LANES

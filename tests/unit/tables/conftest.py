@@ -57,10 +57,17 @@ class Tables:
         self.begun_at: dict[int, int] = {}
         self.actives: set[int] = set()
         settings = Settings(_env_file=None)
-        self.table = StateTable(self.app, changelog=Changelog(settings, self.broker), partitions=2)  # type: ignore[arg-type]
+        self.hurried = 0
+        """How often the pause of what is to be folded was ended."""
+        changelog = Changelog(settings, self.broker)  # type: ignore[arg-type]
+        self.table = StateTable(self.app, changelog=changelog, partitions=2, hurry=self._hurry)
         self.app.consumer = SimpleNamespace(begun_at=lambda tp: self.begun_at.get(tp.partition))  # type: ignore[assignment]
         self.app.assignor.assigned_actives = lambda: {TP(UNIFIED, number) for number in self.actives}  # type: ignore[method-assign]
         self.app.assignor.is_active = lambda tp: tp.topic == UNIFIED and tp.partition in self.actives  # type: ignore[method-assign]
+
+    def _hurry(self) -> None:
+        assert self.table.wanted, "or the next pause begins at once"
+        self.hurried += 1
 
     def own(self, *partitions: int, committed: int = 0) -> None:
         """As after a rebalance and a recovery."""

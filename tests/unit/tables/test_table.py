@@ -215,7 +215,7 @@ async def test_who_asks_for_what_is_about_to_be_folded_has_it_folded_at_once_and
     assert [tables.table.wanted] == [False]
     asking = asyncio.ensure_future(candidates(tables.table, 7, 2, 11, 5.0))
     await asyncio.sleep(0)
-    assert [tables.table.wanted] == [True]
+    assert (tables.table.wanted, tables.hurried) == (True, 1)
     for partition in (0, 1):
         await tables.table.write(partition, stored({"candidate/7/4": Row({"added": "3"}, {})}), {}, 11)
     assert await asking == [4]

@@ -1,0 +1,82 @@
+"""A lane: topics that a consumer fetches together, over a connection of their own, and how long it pauses between two fetches.
+
+What a fetch costs hardly depends on how much it brings. So where records keep coming the consumer pauses before the next fetch, the
+longer the more of them there are; a record that comes alone finds no pause. A broker handles one request of a connection at a time, which
+is why topics that need other pauses need another connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+REST_MS = 500
+"""How long the broker holds a fetch that finds nothing. Whoever cannot wait for that closes the connection."""
+HELD_SECONDS = 0.5
+"""How long a lane is held, at most, before it fetches all the same: nothing waits for ever."""
+HELD_STEP_SECONDS = 0.005
+FULL_BYTES = 256 * 1024
+"""A fetch that brings so much is one of a backlog: no time is to be lost, and there is none to be gained."""
+
+
+@dataclass(slots=True, frozen=True)
+class Pause:
+    """How long to pause after a fetch, in milliseconds: some, and more for each KiB that it brought, up to a bound."""
+
+    least_ms: float = 0.0
+    per_kib_ms: float = 0.0
+    most_ms: float = 0.0
+
+    def after(self, size: int) -> float:
+        """Seconds of pause after a fetch that brought so many bytes."""
+        if not size or size >= FULL_BYTES:
+            return 0.0
+        return min(self.most_ms, self.least_ms + self.per_kib_ms * size / 1024) / 1000
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """Topics that are fetched together."""
+
+    pause: Pause = Pause()
+    topics: frozenset[str] = frozenset()
+    """Which; empty: all that no other lane has."""
+    held: Callable[[], bool] = lambda: False
+    """Says whether what comes next would only pile up, so that it is fetched a little later."""
+    wanted: Callable[[], bool] = lambda: False
+    """Says whether somebody waits for what comes next, so that nothing pauses."""
+    rest_ms: int = REST_MS
+    _paused: set[asyncio.Future[None]] = field(default_factory=set)
+
+    async def after(self, size: int) -> None:
+        """Pause after a fetch that brought so many bytes, unless somebody is in a hurry."""
+        seconds = self.pause.after(size)
+        if not seconds or self.wanted():
+            return
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(seconds, _end, over)
+        self._paused.add(over)
+        try:
+            await over
+        finally:
+            timer.cancel()
+            self._paused.discard(over)
+
+    async def turn(self) -> None:
+        """Wait while the lane is held."""
+        steps = int(HELD_SECONDS / HELD_STEP_SECONDS)
+        while self.held() and steps > 0:
+            await asyncio.sleep(HELD_STEP_SECONDS)
+            steps -= 1
+
+    def hurry(self) -> None:
+        """End the pause: somebody waits."""
+        for over in self._paused:
+            _end(over)
+
+
+def _end(over: asyncio.Future[None]) -> None:
+    if not over.done():
+        over.set_result(None)

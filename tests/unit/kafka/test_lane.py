@@ -1,0 +1,129 @@
+"""Lanes: what keeps coming is fetched with pauses in between, what comes alone is not kept waiting, and a hurry ends a pause."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.kafka.lane import FULL_BYTES, HELD_SECONDS, HELD_STEP_SECONDS, Lane, Pause
+from tests.unit.kafka.clock import jumping
+
+FOR_EVER = Pause(least_ms=3_600_000, most_ms=3_600_000)
+LIMIT_SECONDS = 5
+
+
+async def paused(lane: Lane, size: int = 1) -> asyncio.Task[None]:
+    """A lane in its pause."""
+    task = asyncio.create_task(lane.after(size))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not task.done()
+    return task
+
+
+async def ends(*tasks: asyncio.Task[None]) -> None:
+    async with asyncio.timeout(LIMIT_SECONDS):
+        await asyncio.gather(*tasks)
+
+
+def test_a_pause_is_the_longer_the_more_there_is_and_never_longer_than_the_most() -> None:
+    pause = Pause(least_ms=8, per_kib_ms=1.5, most_ms=25)
+    assert [pause.after(size) for size in (1024, 2048, 100 * 1024)] == [0.0095, 0.011, 0.025]
+
+
+def test_a_fetch_that_brings_nothing_is_followed_by_no_pause() -> None:
+    assert FOR_EVER.after(0) == 0.0
+
+
+def test_a_backlog_is_fetched_without_pauses() -> None:
+    assert FOR_EVER.after(FULL_BYTES - 1) == 3600
+    assert FOR_EVER.after(FULL_BYTES) == 0.0
+
+
+@given(st.integers(0, 10 * FULL_BYTES), st.floats(0, 100), st.floats(0, 100), st.floats(0, 100))
+def test_whatever_it_is_set_to_a_pause_is_bounded(size: int, least: float, per_kib: float, most: float) -> None:
+    assert 0 <= Pause(least, per_kib, most).after(size) <= most / 1000
+
+
+@jumping
+async def test_a_lane_pauses_after_what_it_brought() -> None:
+    began = asyncio.get_running_loop().time()
+    await Lane(Pause(least_ms=20, most_ms=20)).after(1)
+    assert asyncio.get_running_loop().time() - began == pytest.approx(0.02, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("lane", "size"),
+    [(Lane(), 1), (Lane(FOR_EVER), 0), (Lane(FOR_EVER), FULL_BYTES), (Lane(FOR_EVER, wanted=lambda: True), 1)],
+    ids=["no pause is set", "nothing came", "a backlog", "somebody waits"],
+)
+async def test_there_is_no_pause_where(lane: Lane, size: int) -> None:
+    async with asyncio.timeout(LIMIT_SECONDS):
+        await lane.after(size)
+
+
+async def test_a_hurry_ends_every_pause_of_the_lane() -> None:
+    lane = Lane(FOR_EVER)
+    tasks = [await paused(lane), await paused(lane)]
+    lane.hurry()
+    await ends(*tasks)
+
+
+async def test_a_hurry_ends_the_pause_and_not_the_next_one() -> None:
+    lane = Lane(FOR_EVER)
+    first = await paused(lane)
+    lane.hurry()
+    await ends(first)
+    second = await paused(lane)
+    lane.hurry()
+    await ends(second)
+
+
+async def test_a_hurry_where_nothing_pauses_is_nothing() -> None:
+    lane = Lane(FOR_EVER)
+    lane.hurry()
+    again = await paused(lane)
+    lane.hurry()
+    lane.hurry()
+    await ends(again)
+
+
+async def test_a_pause_that_is_cancelled_leaves_nothing_behind() -> None:
+    lane = Lane(FOR_EVER)
+    task = await paused(lane)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not lane._paused
+
+
+@jumping
+async def test_a_lane_that_is_not_held_has_its_turn_at_once() -> None:
+    began = asyncio.get_running_loop().time()
+    await Lane().turn()
+    assert asyncio.get_running_loop().time() == began
+
+
+@jumping
+async def test_a_lane_that_is_held_has_its_turn_soon_after() -> None:
+    held = [True]
+    waiting = asyncio.ensure_future(Lane(held=lambda: held[0]).turn())
+    await asyncio.sleep(HELD_SECONDS / 2)
+    assert not waiting.done()
+    held[0] = False
+    async with asyncio.timeout(2 * HELD_STEP_SECONDS):
+        await waiting
+
+
+@jumping
+async def test_a_lane_is_not_held_for_ever() -> None:
+    began = asyncio.get_running_loop().time()
+    await Lane(held=lambda: True).turn()
+    assert asyncio.get_running_loop().time() - began == pytest.approx(HELD_SECONDS, rel=0.01)
+
+
+def test_lanes_are_told_apart_though_they_are_alike() -> None:
+    assert len({Lane(), Lane()}) == 2
