@@ -71,8 +71,13 @@ class PlainSink:
         metrics.DELIVERY_SECONDS.observe(max(0.0, time() - entry.timestamp / 1000))
 
     def write_run(self, run: Run) -> None:
-        """Write events that every socket of this kind gets alike, in one go."""
-        self._put(run.frames)
+        """Write events that every socket of this kind gets alike, in one go; what a socket holds that is `ready` stays within bounds."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        transport.write(run.frames)
+        if transport.get_write_buffer_size() > HIGH_WATER_BYTES:
+            self._wait_for(transport)
 
     def encode(self, entry: Entry) -> bytes:
         """An event as it goes over the wire."""
@@ -88,7 +93,12 @@ class PlainSink:
             transport.abort()
             return
         transport.write(frame)
-        if transport.get_write_buffer_size() > HIGH_WATER_BYTES and self._draining is None:
+        if transport.get_write_buffer_size() > HIGH_WATER_BYTES:
+            self._wait_for(transport)
+
+    def _wait_for(self, transport: asyncio.Transport) -> None:
+        """Take nothing more until what is unsent has been sent."""
+        if self._draining is None:
             self._draining = asyncio.ensure_future(self._drain(transport))
 
     async def _drain(self, transport: asyncio.Transport) -> None:
