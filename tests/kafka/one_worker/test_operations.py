@@ -35,6 +35,8 @@ async def order(worker: Worker, letter: str, verb: str, **arguments: Any) -> Any
 async def test_flow_tells_what_comes_in_how_long_it_keeps_and_which_teams_it_is_about(worker: Worker, services: Services) -> None:
     team_id, ada = fresh(), fresh()
     await services.make_team(team_id, ada)
+    for number in range(20):  # more than any other test has just written: the hottest teams are few
+        await services.send("task.updated", task("task.updated", team_id, fresh(), ada, title=f"{number}"))
 
     async def flow() -> Any:
         return (await worker.request("GET", "/api/flow"))[1]
