@@ -19,7 +19,7 @@ TASKS_PER_TEAM = 50
 TASK_IDS = 100_000
 """Ids of tasks that a team may have."""
 NEW_TASK = 50_000
-#: Of twenty events of a team. Nearly all that goes on in a team is work on tasks that are there.
+#: Of twenty events of a team, once its tasks are there. Nearly all that goes on in a team is work on tasks that are there.
 MIX = ("task.created", "task.completed", *["task.updated"] * 18)
 FOREIGN_EVERY = 10
 """Of so many events one is about a task that somebody else created: it asks for a mail."""
@@ -45,8 +45,9 @@ def timestamp() -> str:
 
 def record(run: int, team: int, number: int, *, team_id: int, owner: int, member: int, create: bool = False) -> Record:
     """The event with this number in a team, as it is now; ``create``: each makes a task of its own."""
-    topic = "task.created" if create else MIX[number % len(MIX)]
-    task = team_id * TASK_IDS + (number if create else NEW_TASK + number if topic == "task.created" else number % TASKS_PER_TEAM)
+    first = create or number < TASKS_PER_TEAM
+    topic = "task.created" if first else MIX[number % len(MIX)]
+    task = team_id * TASK_IDS + (number if first else NEW_TASK + number if topic == "task.created" else number % TASKS_PER_TEAM)
     creator = member if number % FOREIGN_EVERY == 0 else owner
     mark = f"{run:04}{team:05}{number:06}{now_us():015}"
     done = "true" if topic == "task.completed" else "false"
