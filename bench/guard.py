@@ -25,9 +25,9 @@ CLIENTS = 100
 FLOOD = 1500
 FLOOD_WARMUP = 200
 
-MOST_OF_FLOOR = 40.0
+MOST_OF_FLOOR = 32.0
 """CPU of an event in the pipeline, at most this many times that of aiokafka's fetch and send_batch."""
-LEAST_OF_SEND_STR = 1.0
+LEAST_OF_SEND_STR = 1.8
 """Deliveries a CPU second, all that the worker does for them included, at least this part of aiohttp's send_str alone."""
 
 

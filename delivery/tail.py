@@ -27,7 +27,7 @@ from delivery.entry import Entry, entry_from, type_of
 from delivery.ring import Ring
 from delivery.window import DuplicateWindow, identities
 
-PAUSE = Pause(least_ms=2, per_kib_ms=0.5, most_ms=10)
+PAUSE = Pause(least_ms=2, per_kib_ms=0.25, most_ms=5)
 """Between two fetches: what workers send within that comes together."""
 READ_SECONDS = 1.0
 POLL_RECORDS = 1000

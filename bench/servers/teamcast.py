@@ -74,6 +74,7 @@ class Teamcast(Server):
             async with gate, session.get(f"/api/teams/{roster.team_id(index)}") as answer:
                 if answer.status == 200:
                     body: dict[str, Any] = await answer.json()
-                    if body.get("membersTotal", len(body["members"])) == roster.listeners(index) + 1:
+                    members = body["membersTotal"] if "membersTotal" in body else len(body["members"])
+                    if members == roster.listeners(index) + 1:
                         return
             await asyncio.sleep(0.1)
