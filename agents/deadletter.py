@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.domain.errors import BadRecord
 from app.domain.timestamps import from_millis
 from app.domain.topics import dead_letter_topic
-from app.kafka.sender import Outgoing
+from app.kafka.outgoing import Outgoing
 from app.kafka.transport.batches import Record
 
 

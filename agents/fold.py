@@ -23,7 +23,8 @@ from app.domain.rows import Row, personal_task_row_key, task_row_key, team_row_k
 from app.domain.topics import UNIFIED
 from app.domain.unified import UnifiedRecord
 from app.kafka.deadletters import DeadLetters
-from app.kafka.sender import Outgoing, Sender
+from app.kafka.outgoing import Outgoing
+from app.kafka.sender import Sender
 from app.kafka.transport.batches import Batch, BatchSchema, Record, batches
 from tables.table import StateTable
 

@@ -18,8 +18,9 @@ from app.domain.recent_records import RecentRecords
 from app.domain.topics import UNIFIED
 from app.domain.unified import UnifiedRecord, headers_for, traceparent_of, usual_headers
 from app.kafka.deadletters import DeadLetters
+from app.kafka.outgoing import Outgoing
 from app.kafka.partitioner import partition_of
-from app.kafka.sender import Outgoing, Sender
+from app.kafka.sender import Sender
 from app.kafka.transport.batches import Batch, Record
 
 log = logs.get(__name__)

@@ -10,7 +10,7 @@ from app.domain.requests import Address, Request, encode_address, encode_request
 from app.domain.rows import user_row_key
 from app.domain.topics import ADDRESSES, REQUESTS
 from app.domain.unified import UnifiedRecord
-from app.kafka.sender import Outgoing
+from app.kafka.outgoing import Outgoing
 from app.kafka.transport.batches import Record
 
 

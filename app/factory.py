@@ -18,7 +18,7 @@ from app import commands
 from app.application import SOURCES_PAUSE, Application, faust_options
 from app.cluster_secret import cluster_secret
 from app.domain.recent_records import RecentRecords
-from app.domain.topics import UNIFIED
+from app.domain.topics import SOURCE_TOPICS, UNIFIED
 from app.errors import StartRefused
 from app.kafka import offsets, topics
 from app.kafka.cluster import Cluster
@@ -47,7 +47,8 @@ from web.sockets.snapshots import encode_snapshot
 log = logging.getLogger(__name__)
 
 AHEAD_RECORDS = 2_000
-"""So far ahead of its own fold a worker routes: or a backlog would be routed whole before much of it is folded and delivered."""
+"""So far ahead of its own fold, and of its own tail, a worker routes: or a backlog would be routed whole before much of it is folded and
+delivered."""
 FOLD_PAUSE = Pause(least_ms=200, most_ms=200)
 """From one fold to the next where little comes and nobody waits for the rows: one write to the changelog and to disk serves many."""
 
@@ -65,7 +66,7 @@ class Teamcast(Application):
 
     def __init__(self, settings: Settings, **kwargs: Any) -> None:
         unified = Lane(FOLD_PAUSE, frozenset({UNIFIED}), wanted=lambda: table.wanted)
-        sources = Lane(SOURCES_PAUSE, held=lambda: table.behind(repartition.sent) > AHEAD_RECORDS)
+        sources = Lane(SOURCES_PAUSE, held=lambda: max(table.behind(repartition.sent), tail.waiting) > AHEAD_RECORDS)
         super().__init__(lanes=(unified, sources), **kwargs)
         self.settings = settings
         self.log_id = UNKNOWN
@@ -78,8 +79,9 @@ class Teamcast(Application):
         peers = Peers(table, settings.url, self.cluster_secret, self.cluster, counts)
         recent = RecentRecords()
         hub = Hub(settings, Seeds(peers.seed, peers.candidates), counts, encode_snapshot, recent)
-        tail = Tail(settings, counts, hub)
+        tail = Tail(settings, counts, hub, self._alone)
         hub.tail = tail
+        sender.tell(UNIFIED, tail.on_appended)
         measures = Measures(settings, self.cluster, table, tail, hub, self._assigned)
         self.context = Context(settings, table, tail, hub, peers, sender, self.cluster, measures, counts)
         self.sockets = Sockets(self.context)
@@ -94,6 +96,11 @@ class Teamcast(Application):
 
     def _assigned(self) -> set[TP]:
         return self.assignor.assigned_actives()
+
+    def _alone(self) -> bool:
+        """Whether all that is routed is routed here."""
+        sources = sum(self.context.topics[name] for name in SOURCE_TOPICS)
+        return not self.rebalancing and sum(tp.topic in SOURCE_TOPICS for tp in self._assigned()) == sources
 
     def _new_web(self) -> Any:
         return Server(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic, time
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from app.domain.fold import MEMBERSHIP
 from app.domain.topics import UNIFIED
 from app.domain.unified import usual_headers
 from app.errors import Unavailable
+from app.kafka.appended import Appended
 from app.kafka.client import connection
 from app.kafka.lane import REST_MS, Lane, Pause
 from app.kafka.log_id import UNKNOWN
@@ -73,7 +74,18 @@ class _Partition:
 class Tail(Service):
     """Follows a set of partitions; today all of them."""
 
-    def __init__(self, settings: Settings, topics: Mapping[str, int], reader: Reader, **kwargs: Any) -> None:
+    def __init__(
+        self, settings: Settings, topics: Mapping[str, int], reader: Reader, alone: Callable[[], bool] = lambda: False, **kwargs: Any
+    ) -> None:
+        """Know what to read.
+
+        Args:
+            settings: where the brokers are, and how much is kept.
+            topics: how many partitions each topic has.
+            reader: takes what is read.
+            alone: says whether nobody but this worker should be writing ``team.events``.
+            kwargs: the service's.
+        """
         super().__init__(**kwargs)
         self._settings = settings
         self._topics = topics
@@ -83,7 +95,7 @@ class Tail(Service):
         self._consumer: AIOKafkaConsumer | None = None
         self._behind_since: float | None = None
         self._late_since: float | None = None
-        self._lane = Lane(PAUSE)
+        self._lane = Lane(PAUSE, alone=alone)
         self.caught_up = False
         """Whether the end that the log had when we started has been reached."""
         self.log_id = UNKNOWN
@@ -96,6 +108,16 @@ class Tail(Service):
             KeyError: The partition is none of ours, or the tail has not started.
         """
         return self._partitions[partition].next
+
+    def on_appended(self, appended: Appended) -> None:
+        """Take what this worker wrote itself: it need not be fetched."""
+        if self._consumer is not None:
+            self._consumer._fetcher.bring(appended)
+
+    @property
+    def waiting(self) -> int:
+        """How many of the records that this worker wrote wait to be handed on."""
+        return 0 if self._consumer is None else int(self._consumer._fetcher.brought)
 
     def offsets(self) -> dict[int, int]:
         """`next` of every partition."""

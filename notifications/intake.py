@@ -14,7 +14,8 @@ from app.domain.errors import BadRecord, Code, refuse
 from app.domain.requests import parse_address, parse_request
 from app.domain.topics import ADDRESSES, REQUESTS
 from app.kafka.deadletters import DeadLetters
-from app.kafka.sender import Outgoing, Sender
+from app.kafka.outgoing import Outgoing
+from app.kafka.sender import Sender
 from app.kafka.transport.batches import Batch, BatchSchema, Record, batches
 from notifications.letters import REPLAY, unreadable
 from notifications.mailer import Box, Mailer

@@ -12,7 +12,7 @@ from app.domain.events import user_key
 from app.domain.requests import Request, encode_request, parse_request
 from app.domain.timestamps import from_millis
 from app.domain.topics import MAIL_DEAD_LETTERS
-from app.kafka.sender import Outgoing
+from app.kafka.outgoing import Outgoing
 from app.kafka.transport.batches import Record
 from notifications.outbox import Mail
 from notifications.rows import State

@@ -14,7 +14,8 @@ from app import metrics
 from app.domain.requests import Request, parse_request
 from app.errors import SendFailed
 from app.kafka.deadletters import DeadLetters
-from app.kafka.sender import Outgoing, Sender
+from app.kafka.outgoing import Outgoing
+from app.kafka.sender import Sender
 from app.kafka.topics import OUTBOX_CHANGELOG
 from notifications import rows
 from notifications.journal import Journal

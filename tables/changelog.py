@@ -17,7 +17,8 @@ from aiokafka.errors import KafkaError
 from app.domain.rows import decode, encode, merge
 from app.errors import SendFailed
 from app.kafka.client import connection
-from app.kafka.sender import Outgoing, Sender
+from app.kafka.outgoing import Outgoing
+from app.kafka.sender import Sender
 from app.kafka.topics import CHANGELOG
 from app.kafka.transport.batches import Record
 from app.settings import Settings

@@ -17,8 +17,9 @@ from mode import Service
 from app.errors import SendFailed
 from app.kafka.client import connection
 from app.kafka.directory import BEAT_SECONDS, Directory, Worker, key_of, parse_key
+from app.kafka.outgoing import Outgoing
 from app.kafka.roll import Roll
-from app.kafka.sender import Outgoing, Sender
+from app.kafka.sender import Sender
 from app.kafka.topics import CLUSTER
 from app.settings import Settings
 

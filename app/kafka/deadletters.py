@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from aiokafka.errors import MessageSizeTooLargeError
 
 from app.errors import SendFailed
-from app.kafka.sender import Outgoing, Sender
+from app.kafka.outgoing import Outgoing
+from app.kafka.sender import Sender
 
 
 class DeadLetters:

@@ -12,10 +12,14 @@ from aiokafka.consumer.subscription_state import Assignment, TopicPartitionState
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
+from app.kafka.appended import Appended, AppendedRecords
 from app.kafka.fetch_protocol import Answer, Part
 from app.kafka.fetched import Records, Result
 
 log = logging.getLogger(__name__)
+
+MOST_BROUGHT = 10_000
+"""Records that are kept though they could be fetched: who takes so long to come for them fetches those that follow."""
 
 
 class FetchBuffer(theirs.Fetcher):  # type: ignore[misc]
@@ -105,6 +109,36 @@ class FetchBuffer(theirs.Fetcher):  # type: ignore[misc]
             for waiter in list(self._fetch_waiters):
                 self._notify(waiter)
         return size, fine
+
+    @property
+    def brought(self) -> int:
+        """How many records that were brought wait to be taken."""
+        found = [result._partition_records for result in self._records.values() if isinstance(result, Result)]
+        return sum([len(records) for records in found if isinstance(records, AppendedRecords)])
+
+    def bring(self, appended: Appended) -> bool:
+        """Keep what this process appended, if it is what comes next; whether nothing that comes before it has to be fetched."""
+        subscription = self._subscriptions.subscription
+        assignment = subscription.assignment if subscription else None
+        state = assignment.state_value(appended.tp) if assignment else None
+        if state is None or state._position is None or self.brought >= MOST_BROUGHT:
+            return False
+        waiting = self._records.get(appended.tp)
+        if waiting is None:
+            if state._position != appended.offset:
+                return bool(state._position > appended.offset)
+            brought = AppendedRecords(appended)
+            self._records[appended.tp] = Result(
+                appended.tp, partition_records=brought, assignment=assignment, backoff=self._prefetch_backoff
+            )
+            for waiter in list(self._fetch_waiters):
+                self._notify(waiter)
+            return True
+        records = waiting._partition_records if isinstance(waiting, Result) else None
+        if isinstance(records, AppendedRecords) and records.end == appended.offset:
+            records.add(appended)
+            return True
+        return False
 
     def _keep(self, assignment: Assignment, tp: TopicPartition, state: TopicPartitionState, part: Part) -> bool:
         """Keep a partition's records; whether there are any."""

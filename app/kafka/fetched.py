@@ -9,6 +9,8 @@ from aiokafka.consumer import fetcher as theirs
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
 
+from app.kafka.appended import AppendedRecords
+
 
 class Records(theirs.PartitionRecords):  # type: ignore[misc]
     """The records of one partition's part of an answer, unpacked a batch at a time."""
@@ -52,9 +54,9 @@ class Records(theirs.PartitionRecords):  # type: ignore[misc]
 
 
 class Result(theirs.FetchResult):  # type: ignore[misc]
-    """What an answer brought of one partition."""
+    """What an answer, or this process itself, brought of one partition."""
 
-    _partition_records: Records | None
+    _partition_records: Records | AppendedRecords | None
 
     def getall(self, max_records: int | None = None) -> list[ConsumerRecord[Any, Any]]:
         """Some ``max_records`` of the records, whole batches; none where they are not wanted any more.

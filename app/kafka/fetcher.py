@@ -21,6 +21,7 @@ from aiokafka.consumer.subscription_state import Assignment, TopicPartitionState
 from aiokafka.structs import TopicPartition
 
 from app.kafka import fetch_protocol
+from app.kafka.appended import Appended
 from app.kafka.connection import Connection
 from app.kafka.fetch_buffer import FetchBuffer
 from app.kafka.fetch_protocol import Answer, Wanted
@@ -85,6 +86,18 @@ class Fetcher(FetchBuffer):
             seconds = min(seconds, self._retry_backoff)
         return fetches, resets, seconds, False, resumed
 
+    # --- what need not be fetched
+
+    def bring(self, appended: Appended) -> bool:
+        """Keep what this process appended, if it is what comes next; whether nothing that comes before it has to be fetched."""
+        lane = self._lane_of(appended.tp)
+        here = super().bring(appended)
+        if here:
+            lane.brought()
+        else:
+            lane.missed()
+        return here
+
     # --- what moves a position
 
     def seek_to(self, tp: TopicPartition, offset: int) -> None:
@@ -133,13 +146,15 @@ class Fetcher(FetchBuffer):
 
     def _followed(self, assignment: Assignment, node_id: int) -> dict[Lane, Followed]:
         """Partitions of a broker, by lane."""
-        others = next(lane for lane in self.lanes if not lane.topics)
-        of_topic = {topic: lane for lane in self.lanes for topic in lane.topics}
         found: dict[Lane, Followed] = {}
         for tp in sorted(assignment.tps):
             if self._select_read_replica(tp) == node_id:
-                found.setdefault(of_topic.get(tp.topic, others), []).append((tp, assignment.state_value(tp)))
+                found.setdefault(self._lane_of(tp), []).append((tp, assignment.state_value(tp)))
         return found
+
+    def _lane_of(self, tp: TopicPartition) -> Lane:
+        others = [lane for lane in self.lanes if not lane.topics]
+        return next((lane for lane in self.lanes if tp.topic in lane.topics), *others)
 
     async def _follow(self, assignment: Assignment, node_id: int, lane: Lane, by_lane: dict[Lane, Followed]) -> None:
         session = self._sessions.setdefault((node_id, lane), FetchSession())

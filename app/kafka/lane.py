@@ -8,6 +8,7 @@ is why topics that need other pauses need another connection.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ REST_MS = 500
 HELD_SECONDS = 0.5
 """How long a lane is held, at most, before it fetches all the same: nothing waits for ever."""
 HELD_STEP_SECONDS = 0.005
+ALONE_SECONDS = 0.1
+"""From one fetch to the next where a process brings what it appends, and nobody else should append: how late is noticed who does."""
 FULL_BYTES = 256 * 1024
 """A fetch that brings so much is one of a backlog: no time is to be lost, and there is none to be gained."""
 
@@ -46,15 +49,30 @@ class Lane:
     """Says whether what comes next would only pile up, so that it is fetched a little later."""
     wanted: Callable[[], bool] = lambda: False
     """Says whether somebody waits for what comes next, so that nothing pauses."""
+    alone: Callable[[], bool] = lambda: False
+    """Says whether nobody but this process appends to these topics: whoever is brought what it appends has little to fetch then."""
     rest_ms: int = REST_MS
     _paused: set[asyncio.Future[None]] = field(default_factory=set)
+    _brought_at: float = -math.inf
+
+    def brought(self) -> None:
+        """What would have come with the next fetch is here already."""
+        self._brought_at = asyncio.get_running_loop().time()
+
+    def missed(self) -> None:
+        """What was brought does not follow what is here: something has to be fetched, and soon."""
+        if self._brought_at != -math.inf and self.alone():
+            self.hurry()
+        self._brought_at = -math.inf
 
     async def after(self, size: int) -> None:
         """Pause after a fetch that brought so many bytes, unless somebody is in a hurry."""
+        loop = asyncio.get_running_loop()
         seconds = self.pause.after(size)
+        if loop.time() - self._brought_at < ALONE_SECONDS and self.alone():
+            seconds = ALONE_SECONDS
         if not seconds or self.wanted():
             return
-        loop = asyncio.get_running_loop()
         over: asyncio.Future[None] = loop.create_future()
         timer = loop.call_later(seconds, _end, over)
         self._paused.add(over)

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 
 from app.kafka.letters import Letter
+from app.kafka.outgoing import Outgoing
 from app.kafka.reading import Log
-from app.kafka.sender import Outgoing
 from app.kafka.topics import LETTER_TRAIL
 
 MOST_STEPS = 20

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from random import randrange
 from time import time
-from typing import NamedTuple, overload
+from typing import overload
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
@@ -16,7 +17,9 @@ from aiokafka.structs import RecordMetadata, TopicPartition
 from faust.exceptions import NotReady
 
 from app.errors import SendFailed
+from app.kafka.appended import BROKER_TIME, Appended
 from app.kafka.appender import Appender
+from app.kafka.outgoing import Outgoing
 from app.kafka.partitioner import partition_of
 from app.kafka.topics import CHANGELOG_MAX
 
@@ -28,21 +31,6 @@ MAX_RECORD_BYTES = CHANGELOG_MAX
 """Of what is sent at all: as much as the topic takes that takes most."""
 _MAGIC = 2
 
-Headers = Sequence[tuple[str, bytes]]
-
-
-class Outgoing(NamedTuple):
-    """A record to be written."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: Headers = ()
-    partition: int | None = None
-    """``None``: Kafka's default partitioner decides by the key."""
-    timestamp: int | None = None
-    """Milliseconds since the epoch; where the topic keeps the broker's time it is not used. ``None``: now."""
-
 
 @dataclass(slots=True, eq=False)
 class _Part:
@@ -51,15 +39,15 @@ class _Part:
     topic: str
     partition: int
     builder: DefaultRecordBatchBuilder
-    records: int = 0
+    records: list[Outgoing] = field(default_factory=list)
 
     def add(self, r: Outgoing, now_ms: int) -> bool:
         """Take a record, if there is room for it; there always is for the first."""
         at = now_ms if r.timestamp is None else r.timestamp
         headers = r.headers if type(r.headers) is list else list(r.headers)  # the builder takes no other sequence
-        if self.builder.append(self.records, at, r.key, r.value, headers) is None:
+        if self.builder.append(len(self.records), at, r.key, r.value, headers) is None:
             return False
-        self.records += 1
+        self.records.append(r)
         return True
 
 
@@ -114,6 +102,14 @@ class Sender:
         """Know where to; ``client`` raises NotReady while there is none."""
         self._client = client
         self._appender = Appender(client)
+        self._readers: dict[str, Callable[[Appended], None]] = {}
+
+    def tell(self, topic: str, reader: Callable[[Appended], None]) -> None:
+        """Give a reader what was sent to a topic as soon as it stands there, in the order of each partition.
+
+        Not all of it: what the broker could not tell the place of, or a sender no longer waits for, is left out.
+        """
+        self._readers[topic] = reader
 
     async def send(self, records: Sequence[Outgoing], seconds: float = SEND_SECONDS) -> Sent:
         """Send records, those of a partition in order, and wait, ``seconds`` at most, until every in-sync replica has them.
@@ -128,27 +124,30 @@ class Sender:
             async with asyncio.timeout(seconds):
                 counts = {topic: await self._count(topic) for topic in {r.topic for r in records}}
                 parts, places = _divide(records, counts)
-                futures += [self._appender.append(part.topic, part.partition, part.builder, part.records) for part in parts]
-                for future in futures:
-                    future.add_done_callback(_see)
+                for part in parts:
+                    future = self._appender.append(part.topic, part.partition, part.builder, len(part.records))
+                    future.add_done_callback(partial(self._see, part))
+                    futures.append(future)
                 self._appender.flush()
-                return Sent([await future for future in futures], places, [part.records for part in parts])
+                return Sent([await future for future in futures], places, [len(part.records) for part in parts])
         except (KafkaError, NotReady, TimeoutError) as error:
             raise SendFailed(f"{len(records)} records for {records[0].topic}: {error!r}") from error
         finally:
             for future in futures:
                 future.cancel()  # what has not been sent is not sent any more
 
+    def _see(self, part: _Part, done: asyncio.Future[RecordMetadata]) -> None:
+        """Look at what came of a part, which nobody waits for any more once another one has failed."""
+        if done.cancelled() or done.exception() is not None:
+            return
+        reader, where = self._readers.get(part.topic), done.result()
+        if reader is not None and where.offset >= 0 and where.timestamp_type == BROKER_TIME:
+            reader(Appended(where.topic_partition, where.offset, where.timestamp, part.records))
+
     async def _count(self, topic: str) -> int:
         """How many partitions a topic has."""
         client = self._client()
         return len(client.cluster.partitions_for_topic(topic) or await client._wait_on_metadata(topic))
-
-
-def _see(done: asyncio.Future[RecordMetadata]) -> None:
-    """Look at what came of a part that nobody waits for any more, since another one failed."""
-    if not done.cancelled():
-        done.exception()
 
 
 def _divide(records: Sequence[Outgoing], counts: Mapping[str, int]) -> tuple[list[_Part], list[tuple[int, int]]]:
@@ -172,7 +171,7 @@ def _divide(records: Sequence[Outgoing], counts: Mapping[str, int]) -> tuple[lis
             place = filling[tp] = (len(parts), _Part(r.topic, partition, _builder()))
             parts.append(place[1])
             place[1].add(r, now_ms)
-        places.append((place[0], place[1].records - 1))
+        places.append((place[0], len(place[1].records) - 1))
     return parts, places
 
 

@@ -10,8 +10,8 @@ from app.domain.decode import decode, faults
 from app.domain.events import Source
 from app.domain.topics import SOURCE_TOPICS
 from app.errors import SendFailed
+from app.kafka.outgoing import Outgoing
 from app.kafka.partitioner import partition_of
-from app.kafka.sender import Outgoing
 from web.problems import Problem, unavailable
 from web.views.base import View, answer, json_body
 

@@ -24,7 +24,7 @@ from app.domain.topics import ADDRESSES, REQUESTS, UNIFIED
 from app.domain.unified import headers_for
 from app.errors import SendFailed
 from app.kafka.deadletters import DeadLetters
-from app.kafka.sender import Outgoing
+from app.kafka.outgoing import Outgoing
 from app.kafka.transport.batches import Batch, Part, Record
 from tests.unit.delivery.fakes import record as event_of
 from tests.unit.domain.naive_model import Record as Folded

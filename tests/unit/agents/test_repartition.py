@@ -21,8 +21,9 @@ from app.domain.topics import SOURCE_TOPICS, UNIFIED
 from app.domain.unified import parse
 from app.errors import SendFailed
 from app.kafka.deadletters import DeadLetters
+from app.kafka.outgoing import Outgoing
 from app.kafka.partitioner import partition_of
-from app.kafka.sender import Outgoing, Sent
+from app.kafka.sender import Sent
 from app.kafka.transport.batches import Batch, Part, Record
 
 NOW = 1_795_428_000_000

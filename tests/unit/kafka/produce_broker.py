@@ -108,6 +108,8 @@ class Brokers:
         self.introduced = 0
         self.tells = True
         """Whether a batch that is known again is told its offset."""
+        self.broker_time = -1
+        """That the topics give records; -1: they keep their own."""
         self.modern = True
         self.stopped = False
         self.topics: set[str] = set()
@@ -217,7 +219,7 @@ class Brokers:
                 if fate == SILENT:
                     fate = OK
                     continue
-                answers[topic].append((number, code, offset, -1, 0))
+                answers[topic].append((number, code, offset, self.broker_time if offset >= 0 else -1, 0))
         encoded: bytes = ProduceResponse_v7(list(answers.items()), 0).encode()
         return encoded
 

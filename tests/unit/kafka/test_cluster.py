@@ -16,7 +16,7 @@ from app.errors import SendFailed
 from app.kafka import cluster as module
 from app.kafka.cluster import Cluster
 from app.kafka.directory import key_of
-from app.kafka.sender import Outgoing
+from app.kafka.outgoing import Outgoing
 from app.kafka.topics import CLUSTER
 from app.settings import Settings
 

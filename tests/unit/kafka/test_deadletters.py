@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from app.errors import SendFailed
 from app.kafka.deadletters import DeadLetters
-from app.kafka.sender import Outgoing
+from app.kafka.outgoing import Outgoing
 
 
 class Broker:

@@ -21,8 +21,11 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.kafka import fetch_buffer
+from app.kafka.appended import Appended
 from app.kafka.fetcher import Fetcher
 from app.kafka.lane import Lane, Pause
+from app.kafka.outgoing import Outgoing
 from tests.unit.kafka.clock import jumping, run
 from tests.unit.kafka.fetch_broker import (
     COMPACTED,
@@ -108,6 +111,13 @@ async def consuming(cluster: Cluster, *tps: TopicPartition, at: int | None = 0, 
             await asyncio.sleep(0)
         left = asyncio.all_tasks() - {asyncio.current_task()}
         assert not left, "tasks are left behind"
+
+
+def appended(cluster: Cluster, tp: TopicPartition, count: int = 1) -> Appended:
+    """Append records; what who appended them is told."""
+    first = cluster.logs[tp].end
+    cluster.append(tp, count)
+    return Appended(tp, first, 1500, [Outgoing(tp.topic, b"k", b"%d" % (first + n), [("h", b"1")]) for n in range(count)])
 
 
 # --- what comes
@@ -1112,3 +1122,170 @@ async def test_one_record_at_a_time_is_not_given() -> None:
     async with consuming(Cluster(), A) as consumer:
         with pytest.raises(NotImplementedError):
             await consumer.fetcher.next_record([])
+
+
+# --- what is brought and not fetched
+
+
+@jumping
+async def test_what_is_brought_is_what_would_have_been_fetched() -> None:
+    cluster = Cluster()
+    async with consuming(cluster, A) as consumer:
+        cluster.hold()
+        assert consumer.fetcher.bring(appended(cluster, A, 2))
+        brought = (await consumer.fetcher.fetched_records([], 1.0, 10))[A]
+        consumer.fetcher.seek_to(A, 0)
+        cluster.go_on()
+        fetched = (await consumer.fetcher.fetched_records([], 1.0, 10))[A]
+        assert [
+            [getattr(one, name) for name in ("topic", "partition", "offset", "timestamp", "key", "value", "headers")] for one in brought
+        ] == [[getattr(one, name) for name in ("topic", "partition", "offset", "timestamp", "key", "value", "headers")] for one in fetched]
+
+
+@jumping
+async def test_who_waits_is_given_what_is_brought_at_once_and_not_again_when_it_is_fetched() -> None:
+    cluster = Cluster()
+    async with consuming(cluster, A) as consumer:
+        cluster.hold()
+        waiting = asyncio.ensure_future(consumer.take())
+        await asyncio.sleep(0.1)
+        consumer.fetcher.bring(appended(cluster, A, 2))
+        assert await waiting == {A: [0, 1]}
+        cluster.go_on()
+        cluster.append(A)
+        assert await consumer.take_up_to(A, 3) == [2]
+
+
+@jumping
+async def test_what_is_brought_one_behind_the_other_is_taken_together() -> None:
+    cluster = Cluster()
+    async with consuming(cluster, A) as consumer:
+        cluster.hold()
+        assert all(consumer.fetcher.bring(appended(cluster, A, count)) for count in (1, 2, 3))
+        assert await consumer.take() == {A: [0, 1, 2, 3, 4, 5]}
+
+
+@jumping
+async def test_no_more_is_given_at_a_time_than_is_asked_for_but_whole_batches() -> None:
+    cluster = Cluster()
+    async with consuming(cluster, A) as consumer:
+        cluster.hold()
+        for count in (2, 2, 2):
+            consumer.fetcher.bring(appended(cluster, A, count))
+        assert [await consumer.take(most=3) for _ in range(2)] == [{A: [0, 1, 2, 3]}, {A: [4, 5]}]
+
+
+@jumping
+async def test_of_what_nobody_comes_for_only_so_much_is_kept_and_the_rest_is_fetched() -> None:
+    cluster = Cluster()
+    async with consuming(cluster, A, C) as consumer:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(fetch_buffer, "MOST_BROUGHT", 4)
+            cluster.hold()
+            assert [consumer.fetcher.bring(appended(cluster, tp, 2)) for tp in (A, C, A, C)] == [True, True, False, False]
+            assert consumer.fetcher.brought == 4
+            cluster.go_on()
+            assert await consumer.take_up_to(A, 4) == [0, 1, 2, 3]
+            assert await consumer.take_up_to(C, 4) == [0, 1, 2, 3]
+            assert consumer.fetcher.brought == 0
+
+
+@jumping
+async def test_what_does_not_follow_is_fetched_with_what_comes_before_it() -> None:
+    cluster = Cluster()
+    async with consuming(cluster, A) as consumer:
+        cluster.hold()
+        cluster.append(A)
+        assert not consumer.fetcher.bring(appended(cluster, A))
+        cluster.go_on()
+        assert await consumer.take_up_to(A, 2) == [0, 1]
+
+
+@jumping
+async def test_a_gap_behind_what_was_brought_is_fetched() -> None:
+    cluster = Cluster()
+    async with consuming(cluster, A) as consumer:
+        cluster.hold()
+        assert consumer.fetcher.bring(appended(cluster, A))
+        cluster.append(A)
+        assert not consumer.fetcher.bring(appended(cluster, A))
+        cluster.go_on()
+        assert await consumer.take_up_to(A, 3) == [0, 1, 2]
+
+
+@jumping
+async def test_what_has_been_fetched_already_is_not_brought_again() -> None:
+    cluster = Cluster()
+    async with consuming(cluster, A) as consumer:
+        news = appended(cluster, A)
+        assert await consumer.take_up_to(A, 1) == [0]
+        assert consumer.fetcher.bring(news)
+        assert await consumer.take(seconds=0.3) == {}
+
+
+@jumping
+async def test_what_is_brought_to_nobody_is_left_for_the_fetch() -> None:
+    cluster = Cluster()
+    async with consuming(cluster) as consumer:
+        assert not consumer.fetcher.bring(appended(cluster, A))
+    async with consuming(cluster, B) as consumer:
+        assert not consumer.fetcher.bring(appended(cluster, A))
+    async with consuming(cluster, A, at=None) as consumer:
+        assert not consumer.fetcher.bring(appended(cluster, A))
+        await consumer.settles()
+        consumer.state(A).update_committed(OffsetAndMetadata(0, ""))
+        assert await consumer.take_up_to(A, 3) == [0, 1, 2]
+
+
+@jumping
+async def test_what_was_brought_before_a_seek_is_not_given_behind_it() -> None:
+    cluster = Cluster()
+    async with consuming(cluster, A) as consumer:
+        consumer.fetcher.bring(appended(cluster, A, 3))
+        consumer.fetcher.seek_to(A, 1)
+        assert await consumer.take_up_to(A, 3) == [1, 2]
+
+
+@jumping
+async def test_where_nobody_else_appends_hardly_anything_is_fetched() -> None:
+    cluster = Cluster()
+    lane = Lane(rest_ms=100, alone=lambda: True)
+    async with consuming(cluster, A, lanes=(lane,)) as consumer:
+        before = cluster.fetches
+        for number in range(100):
+            consumer.fetcher.bring(appended(cluster, A))
+            assert await consumer.take() == {A: [number]}
+            await asyncio.sleep(0.005)
+        assert cluster.fetches - before < 15
+
+
+STEPS = st.lists(st.sampled_from(["ours", "ours, told late", "theirs", "take", "wait", "hold", "go on"]), max_size=40)
+
+
+@settings(deadline=None, max_examples=150)
+@given(STEPS, st.booleans())
+def test_whoever_appends_every_record_comes_once_and_in_order(steps: list[str], alone: bool) -> None:
+    async def main() -> None:
+        cluster = Cluster()
+        found: list[int] = []
+        async with consuming(cluster, A, lanes=(Lane(rest_ms=100, alone=lambda: alone),)) as consumer:
+            for step in steps:
+                if step == "ours":
+                    consumer.fetcher.bring(appended(cluster, A))
+                elif step == "ours, told late":
+                    asyncio.get_running_loop().call_later(0.001, consumer.fetcher.bring, appended(cluster, A, 2))
+                elif step == "theirs":
+                    cluster.append(A)
+                elif step == "take":
+                    found += (await consumer.take(seconds=0)).get(A, [])
+                elif step == "wait":
+                    await asyncio.sleep(0.002)
+                elif step == "hold":
+                    cluster.hold()
+                else:
+                    cluster.go_on()
+            cluster.go_on()
+            found += await consumer.take_up_to(A, cluster.logs[A].end)
+        assert found == list(range(cluster.logs[A].end))
+
+    run(main())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kafka.lane import FULL_BYTES, HELD_SECONDS, HELD_STEP_SECONDS, Lane, Pause
+from app.kafka.lane import ALONE_SECONDS, FULL_BYTES, HELD_SECONDS, HELD_STEP_SECONDS, Lane, Pause
 from tests.unit.kafka.clock import jumping
 
 FOR_EVER = Pause(least_ms=3_600_000, most_ms=3_600_000)
@@ -98,6 +98,61 @@ async def test_a_pause_that_is_cancelled_leaves_nothing_behind() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not lane._paused
+
+
+# --- what is brought and not fetched
+
+
+async def pauses(lane: Lane, size: int = 1) -> float:
+    began = asyncio.get_running_loop().time()
+    await lane.after(size)
+    return asyncio.get_running_loop().time() - began
+
+
+@jumping
+async def test_who_is_brought_what_nobody_else_appends_fetches_seldom() -> None:
+    lane = Lane(Pause(least_ms=5, most_ms=5), alone=lambda: True)
+    assert await pauses(lane) == pytest.approx(0.005, abs=0.001)
+    lane.brought()
+    assert await pauses(lane, 0) == pytest.approx(ALONE_SECONDS, abs=0.001)
+
+
+@jumping
+async def test_who_is_not_alone_fetches_as_often_as_before() -> None:
+    lane = Lane(Pause(least_ms=5, most_ms=5))
+    lane.brought()
+    assert await pauses(lane) == pytest.approx(0.005, abs=0.001)
+
+
+@jumping
+async def test_once_nothing_is_brought_for_a_while_it_is_fetched_as_before() -> None:
+    lane = Lane(alone=lambda: True)
+    lane.brought()
+    await asyncio.sleep(ALONE_SECONDS)
+    assert await pauses(lane, 0) == 0
+
+
+@jumping
+async def test_what_was_missed_is_fetched_at_once() -> None:
+    lane = Lane(alone=lambda: True)
+    lane.brought()
+    task = await paused(lane)
+    began = asyncio.get_running_loop().time()
+    lane.missed()
+    await ends(task)
+    assert asyncio.get_running_loop().time() == began
+    assert await pauses(lane, 0) == 0
+
+
+async def test_a_pause_that_has_another_reason_outlasts_what_was_missed() -> None:
+    lane = Lane(FOR_EVER)
+    lane.brought()
+    task = await paused(lane)
+    lane.missed()
+    await asyncio.sleep(0)
+    assert not task.done()
+    lane.hurry()
+    await ends(task)
 
 
 @jumping

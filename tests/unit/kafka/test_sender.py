@@ -13,8 +13,10 @@ from faust.exceptions import NotReady
 from app.errors import SendFailed
 from app.kafka import appender as appenders
 from app.kafka import sender as module
+from app.kafka.appended import Appended
+from app.kafka.outgoing import Outgoing
 from app.kafka.partitioner import partition_of
-from app.kafka.sender import MAX_BATCH_BYTES, MAX_RECORD_BYTES, Outgoing, Sender
+from app.kafka.sender import MAX_BATCH_BYTES, MAX_RECORD_BYTES, Sender
 from tests.unit.kafka.clock import jumping
 from tests.unit.kafka.produce_broker import LOSE_ANSWER, UNAUTHORIZED, Brokers
 
@@ -242,3 +244,71 @@ async def test_who_is_cancelled_leaves_nothing_to_be_sent() -> None:
     del brokers.moved[A]
     await sender.send([Outgoing("t", b"k", b"2", partition=0)])
     assert brokers.values(A) == [b"2"]
+
+
+# --- who is told of it
+
+
+@jumping
+async def test_a_reader_is_told_what_stands_where_in_the_order_of_each_partition() -> None:
+    brokers = Brokers()
+    brokers.broker_time = 1700
+    sender, told = sender_to(brokers), list[Appended]()
+    sender.tell("t", told.append)
+    for first in (0, 4):
+        await sender.send([Outgoing("t", b"k", b"%d" % n, [("h", b"1")], partition=n % 2) for n in range(first, first + 4)])
+    await asyncio.sleep(0)
+    assert [(one.tp, one.offset, one.end, one.timestamp) for one in told] == [
+        (A, 0, 2, 1700),
+        (B, 0, 2, 1700),
+        (A, 2, 4, 1700),
+        (B, 2, 4, 1700),
+    ]
+    assert [record.value for one in told if one.tp == A for record in one.records] == brokers.values(A)
+
+
+@jumping
+async def test_a_reader_is_told_once_of_what_was_sent_again() -> None:
+    brokers = Brokers([LOSE_ANSWER])
+    brokers.broker_time = 1700
+    sender, told = sender_to(brokers), list[Appended]()
+    sender.tell("t", told.append)
+    await sender.send([Outgoing("t", b"k", b"v", partition=0)])
+    await asyncio.sleep(0)
+    assert [(one.tp, one.offset, one.end) for one in told] == [(A, 0, 1)]
+    assert brokers.values(A) == [b"v"]
+
+
+@jumping
+async def test_a_reader_is_not_told_of_what_nobody_knows_the_place_of() -> None:
+    brokers = Brokers([LOSE_ANSWER])
+    brokers.broker_time, brokers.tells = 1700, False
+    sender, told = sender_to(brokers), list[Appended]()
+    sender.tell("t", told.append)
+    await sender.send([Outgoing("t", b"k", b"v", partition=0)])
+    await asyncio.sleep(0)
+    assert not told
+
+
+@jumping
+@pytest.mark.parametrize(("topic", "broker_time"), [("u", 1700), ("t", -1)])
+async def test_a_reader_is_not_told_of_other_topics_nor_where_the_broker_gives_no_time(topic: str, broker_time: int) -> None:
+    brokers = Brokers()
+    brokers.broker_time = broker_time
+    sender, told = sender_to(brokers), list[Appended]()
+    sender.tell(topic, told.append)
+    await sender.send([Outgoing("t", b"k", b"v", partition=0)])
+    await asyncio.sleep(0)
+    assert not told
+
+
+@jumping
+async def test_a_reader_is_not_told_of_what_was_refused() -> None:
+    brokers = Brokers([UNAUTHORIZED])
+    brokers.broker_time = 1700
+    sender, told = sender_to(brokers), list[Appended]()
+    sender.tell("t", told.append)
+    with pytest.raises(SendFailed):
+        await sender.send([Outgoing("t", b"k", b"v", partition=0)])
+    await asyncio.sleep(0)
+    assert not told

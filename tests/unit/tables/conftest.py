@@ -16,7 +16,8 @@ from faust.types import TP
 from app.domain.rows import Row
 from app.domain.topics import UNIFIED
 from app.errors import SendFailed
-from app.kafka.sender import Outgoing, Sent
+from app.kafka.outgoing import Outgoing
+from app.kafka.sender import Sent
 from app.kafka.topics import CHANGELOG
 from app.settings import Settings
 from tables.changelog import Changelog

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from app.domain.rows import EMPTY, Row, decode, encode, merge
 from app.errors import SendFailed
-from app.kafka.sender import Outgoing, Sent
+from app.kafka.outgoing import Outgoing
+from app.kafka.sender import Sent
 from app.kafka.topics import CHANGELOG
 from app.settings import Settings
 from tables.changelog import META_KEY, REWRITES, Appended, Changelog, last_row_key, merge_values
