@@ -67,7 +67,9 @@ class Teamcast(Application):
     def __init__(self, settings: Settings, **kwargs: Any) -> None:
         unified = Lane(FOLD_PAUSE, frozenset({UNIFIED}), wanted=lambda: table.wanted)
         sources = Lane(SOURCES_PAUSE, held=lambda: max(table.behind(repartition.sent), tail.waiting) > AHEAD_RECORDS)
-        super().__init__(lanes=(unified, sources), **kwargs)
+        # A changelog is paused once it has been read: fetched with it, the sources would be looked at as if they soon were something else.
+        changelog = Lane(topics=frozenset({topics.CHANGELOG}))
+        super().__init__(lanes=(unified, changelog, sources), **kwargs)
         self.settings = settings
         self.log_id = UNKNOWN
         self.cluster_secret = cluster_secret(settings)

@@ -48,7 +48,7 @@ class Teller(Service):
     @Service.task
     async def _tell(self) -> None:
         while not self.should_stop:
-            await self.sleep(TICK_SECONDS)
+            await asyncio.sleep(TICK_SECONDS)  # stopping cancels it; the service's own sleep takes two tasks
             await self.tick(monotonic())
 
     async def tick(self, now: float) -> None:

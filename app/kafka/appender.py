@@ -83,6 +83,7 @@ class Appender:
         self._introducing: asyncio.Task[None] | None = None
         self._connecting: dict[Any, asyncio.Task[None]] = {}
         self._backoff = LEAST_BACKOFF
+        self._flushing = False
 
     def append(self, topic: str, partition: int, builder: DefaultRecordBatchBuilder, records: int) -> asyncio.Future[RecordMetadata]:
         """Put a batch behind what waits for its partition; it leaves with the next `flush`. Cancelled before it is sent, it is not sent.
@@ -101,7 +102,16 @@ class Appender:
         return batch.future
 
     def flush(self) -> None:
-        """Send what can be sent now, in as few requests as there are leaders."""
+        """Send what can be sent, in as few requests as there are leaders: with what others append before the loop turns."""
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush_all)
+
+    def _flush_all(self) -> None:
+        self._flushing = False
+        self._go_on()
+
+    def _flush(self) -> None:
         if self._id is None:
             self._introduce()
             return
@@ -247,7 +257,7 @@ class Appender:
     def _go_on(self) -> None:
         """Send what can be sent, unless the client has stopped: then nobody waits for it."""
         with suppress(NotReady):
-            self.flush()
+            self._flush()
 
     # --- before the first request
 

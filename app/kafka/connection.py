@@ -13,6 +13,7 @@ import logging
 import struct
 import time
 import weakref
+from collections import deque
 from typing import Any
 
 import aiokafka.conn
@@ -101,6 +102,20 @@ class Connection(AIOKafkaConnection):
     _writer: Any
     _versions: dict[int, tuple[int, int]]
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._asked: deque[tuple[float, asyncio.Future[memoryview]]] = deque()
+        """When requests were written as bytes, oldest first."""
+        self._clock: asyncio.TimerHandle | None = None
+
+    def close(self, reason: Any = None, exc: BaseException | None = None) -> Any:
+        """Close, and fail whatever waits for an answer."""
+        self._asked.clear()
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+        return super().close(reason, exc)
+
     def send(self, request: Any, expect_response: bool = True) -> Any:
         """Send a request.
 
@@ -133,14 +148,30 @@ class Connection(AIOKafkaConnection):
             raise self._broken(error) from error
         future: asyncio.Future[memoryview] = self._loop.create_future()
         self._requests.append((correlation_id, _RAW, future))
-        late = self._loop.call_later(self._request_timeout, self._late, future)
-        future.add_done_callback(lambda _done: late.cancel())
+        self._asked.append((self._loop.time(), future))
+        if len(self._asked) == 1:
+            self._watch(self._request_timeout)
         return future
 
-    def _late(self, future: asyncio.Future[memoryview]) -> None:
-        if not future.done():
-            future.set_exception(RequestTimedOutError())
-            self.close(reason=CloseReason.CONNECTION_TIMEOUT)
+    def _watch(self, seconds: float) -> None:
+        # Weakly: see `Frames`. One clock for all requests of a connection, which hardly ever is one that ends anything.
+        if self._clock is None:
+            self._clock = self._loop.call_later(seconds, _look, weakref.ref(self))
+
+    def look(self) -> None:
+        """End the connection if an answer is late."""
+        self._clock = None
+        while self._asked and self._asked[0][1].done():
+            self._asked.popleft()
+        if not self._asked:
+            return
+        at, future = self._asked[0]
+        left = at + self._request_timeout - self._loop.time()
+        if left > 0:
+            self._watch(left)
+            return
+        future.set_exception(RequestTimedOutError())
+        self.close(reason=CloseReason.CONNECTION_TIMEOUT)
 
     def answered(self, frame: memoryview) -> None:
         """Take the next answer, of the request that has waited longest.
@@ -155,6 +186,8 @@ class Connection(AIOKafkaConnection):
         if _SIZE.unpack_from(frame)[0] != correlation_id:
             raise CorrelationIdError(f"the answer to request {correlation_id} was due")
         self._requests.popleft()  # not before: closing fails what is in here
+        if self._asked and self._asked[0][1] is future:
+            self._asked.popleft()
         self._last_action = time.monotonic()
         if not future.done():
             future.set_result(frame[_SIZE.size :])
@@ -173,6 +206,12 @@ class Connection(AIOKafkaConnection):
     def _broken(self, error: Exception) -> KafkaConnectionError:
         self.close(reason=CloseReason.CONNECTION_BROKEN)
         return KafkaConnectionError(f"Connection at {self._host}:{self._port} broken: {error}")
+
+
+def _look(held: weakref.ref[Connection]) -> None:
+    connection = held()
+    if connection is not None:
+        connection.look()
 
 
 def install() -> None:

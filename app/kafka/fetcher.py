@@ -35,6 +35,8 @@ POLLED_SECONDS = 5.0
 REFUSED_SECONDS = 0.05
 SOON_MS = 50
 """How long the broker holds a fetch that leaves out what waits to be taken, or is paused: that is to be fetched soon behind it."""
+LOOK_SECONDS = 0.5
+"""How often it is looked whether there is something to fetch, though nobody has said so."""
 CANCEL_SECONDS = 0.01
 
 Followed = list[tuple[TopicPartition, TopicPartitionState]]
@@ -174,7 +176,7 @@ class Fetcher(FetchBuffer):
                 if places is None:
                     return
                 if not places:  # paused, or waiting to be taken
-                    await self._until_taken_at_all()
+                    await self._until_wanted(followed)
                     continue
                 rest_ms = lane.rest_ms if len(places) == len(followed) else min(lane.rest_ms, SOON_MS)
                 answer = await self._ask(connection, rest_ms, session, places)
@@ -224,7 +226,21 @@ class Fetcher(FetchBuffer):
             self._taken.clear()
             await self._until_taken_at_all(backoff)
 
-    async def _until_taken_at_all(self, seconds: float = 0.1) -> None:
+    async def _until_wanted(self, followed: Followed) -> None:
+        """Wait until something is taken or resumed; a little at most."""
+        resumed = [state.resume_fut for _, state in followed if state.resume_fut is not None]
+        for one in resumed:
+            one.add_done_callback(self._wake)
+        try:
+            await self._until_taken_at_all()
+        finally:
+            for one in resumed:
+                one.remove_done_callback(self._wake)
+
+    def _wake(self, _done: Any) -> None:
+        self._taken.set()
+
+    async def _until_taken_at_all(self, seconds: float = LOOK_SECONDS) -> None:
         timer = self._loop.call_later(seconds, self._taken.set)
         try:
             await self._taken.wait()
