@@ -21,7 +21,7 @@ STOP_SECONDS = 4.5
 """Time to stop in after the clients have been let go."""
 CANCELLED_SECONDS = 1.0
 """What tasks that are cancelled at the very end have to clean up in."""
-YOUNG_OBJECTS = 5_000
+YOUNG_OBJECTS = 100_000
 """Objects made before the youngest of them are looked at: at Python's 700 that happens many times a batch, and finds all of it in use."""
 EXIT_LATE = 75
 """EX_TEMPFAIL of sysexits.h: something hung, and the process left without it."""
