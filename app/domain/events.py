@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-import orjson
+from app.domain import compact_json
 
 MAX_ID = 2**53 - 1
 """Largest id: browsers hold every integer up to this one exactly (ECMAScript ``Number.MAX_SAFE_INTEGER``)."""
@@ -39,7 +39,7 @@ class UnifiedEvent(NamedTuple):
 
 def encode(event: UnifiedEvent) -> bytes:
     """The value of the unified record: all members always there, null where there is none."""
-    return orjson.dumps(
+    return compact_json.dumps(
         {
             "eventId": event.event_id,
             "type": event.type,

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from app.domain import compact_json
 from app.domain.events import Source, UnifiedEvent
 from app.domain.fold import NO_TASK_FIELDS
 from app.domain.ranks import rank, timestamp_of
@@ -67,7 +68,7 @@ def fold(event: UnifiedEvent, source: Source, stored: bytes | None) -> Folded | 
         return None
     marks = {"changed": place, "created": place} if makes else {"changed": place, **marks}
     ranks = [*ranks, rank(event.type, event.timestamp, source)]
-    row = orjson.dumps({"f": news, "m": marks, "r": ranks}, option=orjson.OPT_SORT_KEYS)
+    row = compact_json.dumps({"f": news, "m": marks, "r": ranks}, option=orjson.OPT_SORT_KEYS)
     creator, assignee = news.get("creatorId"), news.get("assigneeId")
     return Folded(row, creator and creator[1], assignee and assignee[1])
 

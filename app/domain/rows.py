@@ -10,6 +10,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from app.domain import compact_json
+
 TASK_FIELDS: Final = ("title", "description", "completed", "priority", "due", "creatorId", "assigneeId")
 TEAM_FIELDS: Final = ("name", "description", "ownerId")
 MEMBER_FIELDS: Final = ("role",)
@@ -116,7 +118,7 @@ def encode(row: Row) -> bytes:
     """
     ranks = sorted({*row.marks.values(), *[pair[0] for pair in row.fields.values()]})
     index = {rank: position for position, rank in enumerate(ranks)}
-    return orjson.dumps(
+    return compact_json.dumps(
         {
             "f": {name: (index[rank], value) for name, (rank, value) in row.fields.items()},
             "m": {name: index[rank] for name, rank in row.marks.items()},
