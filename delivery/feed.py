@@ -32,15 +32,17 @@ class Feed:
     """Folds each record of its key once, and moves the cursors on."""
 
     def __init__(  # noqa: PLR0917  (made in one place)
-        self, key: str, partition: int, ring: Ring, seed: Seed, encode: Encode, ask: Ask, recent: RecentRecords
+        self, key: str, partition: int, ring: Ring, seed: Seed, encode: Encode, ask: Ask, recent: RecentRecords, generation: int = 0
     ) -> None:
         """Begin with the rows as they stood at the seed's offset, and fold what the ring holds behind it.
 
-        Everything of this key behind the seed's offset must be in the ring.
+        Everything of this key behind the seed's offset must be in the ring, which stays this one for as long as the
+        generation does.
         """
         self.key = key
         self.partition = partition
         self.ring = ring
+        self.generation = generation
         self.view = View(key, seed.offset, seed.rows)
         self.head = seed.offset
         """Offset of the newest record of this key that was folded, or the one that the seed was taken at."""
@@ -136,6 +138,21 @@ class Feed:
         if change is not None:
             self.deliver(entry, change)
         return change
+
+    @property
+    def torn(self) -> bool:
+        """Whether the ring no longer holds all that waits, or came while this feed was closed."""
+        return self.ring.after(self.key, self.head, 1) is None
+
+    def go_on(self) -> bool:
+        """Fold what came while this feed was closed; whether it is all there."""
+        if self.torn:
+            return False
+        self.waiting = self.behind = False  # who was asked for the tasks gave up when it was closed
+        for entry in self.ring.after(self.key, self.head) or ():
+            self.take(entry)
+        self.flush()
+        return True
 
     def restored(self, rows: Iterable[tuple[str, bytes]]) -> list[tuple[Entry, Change]]:
         """Take the tasks, and go on with what has waited; gives what that did."""

@@ -77,7 +77,7 @@ class Feeds:
         if task is None:
             task = self._opening[key] = asyncio.ensure_future(self._open(key))
             task.add_done_callback(lambda _done: self._opening.pop(key, None))
-        return await asyncio.shield(task)
+        return self.reopen(await asyncio.shield(task))
 
     async def whole(self, key: str) -> Feed:
         """The feed of a key, with its tasks.
@@ -86,11 +86,26 @@ class Feeds:
             Unavailable: There is no seed to be had, or the tasks did not come within `JOIN_SECONDS`.
         """
         deadline = monotonic() + JOIN_SECONDS
-        feed = await self.open(key)
-        while not feed.need_tasks():
+        while not (feed := await self.open(key)).need_tasks():
             if monotonic() > deadline:
                 raise Unavailable(f"the owner of {key} is out of reach")
             await asyncio.sleep(0.01)
+        return feed
+
+    def reopen(self, feed: Feed) -> Feed:
+        """The open feed of a key, for one who holds a feed of it since before their last await: it may have been closed meanwhile.
+
+        A feed that is not open is told of nothing: who began in it would hear nothing more, and not know.
+
+        Raises:
+            Unavailable: What came meanwhile is gone, or the log jumped.
+        """
+        found = self._feeds.get(feed.key)
+        if found is not None:
+            return found
+        if feed.generation != self._generation or not feed.go_on():
+            raise Unavailable(f"the feed of {feed.key} was closed, and the log is too far behind it")
+        self._note(feed)
         return feed
 
     async def _open(self, key: str) -> Feed:
@@ -99,12 +114,16 @@ class Feeds:
         if generation != self._generation:
             raise Unavailable("the log jumped while the rows were on their way")
         # No await from here on: what the ring holds behind the seed is folded before anything new is.
-        feed = self._feeds[key] = Feed(key, partition, ring, seed, self._encode, self._ask, self._recent)
-        self.used(feed)
-        self._about += feed.view.bytes
+        feed = Feed(key, partition, ring, seed, self._encode, self._ask, self._recent, generation)
+        self._note(feed)
         if self._about > self._budget:
             self.shrink()
         return feed
+
+    def _note(self, feed: Feed) -> None:
+        self._feeds[feed.key] = feed
+        self.used(feed)
+        self._about += feed.view.bytes
 
     def used(self, feed: Feed) -> None:
         """Note that a feed was needed just now."""

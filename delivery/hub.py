@@ -23,7 +23,6 @@ from delivery.joins import Joins
 from delivery.listener import Listener
 from delivery.listeners import Listeners
 from delivery.log_reader import LogReader
-from delivery.membership import is_member
 from delivery.owners import Owners, Seeds
 from delivery.presence import Presence
 from delivery.progress import progress
@@ -178,15 +177,19 @@ class Hub(Service):
         """
         return await self._subscriptions.plan(listener, key, since, snapshot=snapshot, presence=presence)
 
+    def renew(self, listener: Listener, plan: Plan) -> Plan | None:
+        """A plan, as it can be begun right now; ``None`` when the user is no member any more.
+
+        Raises:
+            Unavailable: The feed was closed meanwhile, and cannot go on.
+        """
+        return self._subscriptions.renew(listener, plan)
+
     def subscribe(self, listener: Listener, plan: Plan) -> bool:
         """Begin a planned subscription; whether the user is a member still. No await: what is checked here holds."""
         return self._subscriptions.begin(listener, plan)
 
     # --- feeds, and who is in them
-
-    def is_member(self, listener: Listener, feed: Feed) -> bool:
-        """Whether a feed is the listener's to see, by what has been read of the log."""
-        return is_member(listener.user_id, feed.view)
 
     async def feed(self, key: str) -> Feed:
         """The feed of a key, opened if it is not.
@@ -218,6 +221,11 @@ class Hub(Service):
                 cursor.listener.sink.unavailable()
             return
         if self.feeds.get(feed.key) is not feed:
+            return
+        if feed.torn:
+            self.feeds.close(feed)
+            for cursor in list(feed.cursors):
+                self._joins.restart(cursor, "overflow")
             return
         for entry, change in feed.restored(seed.rows):
             self._on_change(feed, entry, change)

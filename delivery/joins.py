@@ -15,7 +15,7 @@ from delivery.cursor import Cursor
 from delivery.entry import Entry, type_of
 from delivery.feed import Feed
 from delivery.feeds import Feeds
-from delivery.listener import Listener
+from delivery.listener import GapReason, Listener
 from delivery.listeners import Listeners
 from delivery.membership import first_position, is_member
 from delivery.owners import JOIN_SECONDS, Owners
@@ -167,18 +167,23 @@ class Joins:
     # --- behind a jump of the log
 
     def begin_anew(self, listener: Listener) -> None:
-        """Begin each subscription anew: nothing that was delivered leads on to what comes next."""
-        cursors = list(listener.cursors.values())
-        for cursor in cursors:
-            cursor.feed.remove(cursor)
+        """Begin each subscription anew."""
+        if not listener.cursors and not listener.sink.takes_snapshots:
+            listener.sink.unavailable()
+        for cursor in list(listener.cursors.values()):
+            self.restart(cursor, "reset")
+
+    def restart(self, cursor: Cursor, reason: GapReason) -> None:
+        """Begin a subscription anew: nothing that was delivered leads on to what comes next."""
+        listener = cursor.listener
+        cursor.feed.remove(cursor)
         if not listener.sink.takes_snapshots:
             listener.sink.unavailable()
             return
-        for cursor in cursors:
-            listener.coming.append((cursor.feed.key, None))
-            self._spawn(self._restart(listener, cursor))
+        listener.coming.append((cursor.feed.key, None))
+        self._spawn(self._restart(listener, cursor, reason))
 
-    async def _restart(self, listener: Listener, before: Cursor) -> None:
+    async def _restart(self, listener: Listener, before: Cursor, reason: GapReason) -> None:
         key = before.feed.key
         try:
             feed = await self._feeds.open(key)
@@ -191,5 +196,5 @@ class Joins:
         if not is_member(listener.user_id, feed.view):
             listener.sink.left(feed.view.team_id or 0, "removed")
             return
-        listener.sink.gap(key, "reset")
+        listener.sink.gap(key, reason)
         feed.place(Cursor(feed, listener, feed.head, snapshot_after=0, presence=before.presence))

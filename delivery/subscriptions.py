@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app import metrics
 from app.domain import positions
@@ -87,11 +87,24 @@ class Subscriptions:
         place = places.of(key, self._owners.partition(key))
         return "" if place is None else positions.position(self._owners.tail.log_id, key, place, ())
 
+    def renew(self, listener: Listener, plan: Plan) -> Plan | None:
+        """A plan, as it can be begun right now; ``None`` when the user is no member any more.
+
+        Raises:
+            Unavailable: The feed was closed meanwhile, and cannot go on.
+        """
+        feed = self._feeds.reopen(plan.feed)
+        return replace(plan, feed=feed) if is_member(listener.user_id, feed.view) else None
+
     def begin(self, listener: Listener, plan: Plan) -> bool:
-        """Begin a planned subscription; whether the user is a member still. No await: what is checked here holds."""
-        feed, resumed = plan.feed, plan.resumed
-        if listener.closed or not is_member(listener.user_id, feed.view):
+        """Begin a planned subscription; whether the user is a member still. No await: what is checked here holds.
+
+        Raises:
+            Unavailable: As `renew`.
+        """
+        if listener.closed or (now := self.renew(listener, plan)) is None:
             return False
+        feed, resumed = now.feed, now.resumed
         present = listener.cursors.get(feed.key)
         if present is not None:
             self.end(present)

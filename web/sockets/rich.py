@@ -229,7 +229,7 @@ class RichConnection(Connection):
             # they are, and nothing of them may fall between.
             keys = {team_key(team_id) for team_id in listener.heard} - {plan.key for plan in plans} if everything else set()
         # No await from here on: who is a member now is one when the reply is written.
-        plans = [plan for plan in plans if self.hub.is_member(listener, plan.feed)]
+        plans = [now for plan in plans if (now := self.hub.renew(listener, plan)) is not None]
         granted = {plan.key for plan in plans}
         if command.teams is not ALL or since:
             wanted = set(since) if command.teams is ALL else {team_key(team_id) for team_id in command.teams}
