@@ -44,6 +44,12 @@ class BatchRows:
         self._values.pop(key, None)
         self._changed[key] = None
 
+    def put_both(self, key: str, value: bytes, row: Row) -> None:
+        """Change a row to this one, of which this is the value."""
+        self._values[key] = value
+        self._rows[key] = row
+        self._changed[key] = None
+
     def changed(self) -> dict[str, bytes]:
         """What was put, as it is now."""
         return {key: value for key in self._changed if (value := self.value(key)) is not None}

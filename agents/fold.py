@@ -11,7 +11,7 @@ from faust.types import AgentT, AppT, StreamT
 
 from agents.batch_rows import BatchRows
 from agents.deadletter import dead_letter
-from agents.recipients import mailing
+from agents.recipients import NOBODY, Mailing, mailing, mailing_of_later
 from agents.requests import address, requests
 from app import logs, metrics
 from app.domain import later_event
@@ -22,6 +22,7 @@ from app.domain.recent_records import RecentRecords, SharedRecord
 from app.domain.rows import Row, personal_task_row_key, task_row_key, team_row_key
 from app.domain.topics import UNIFIED
 from app.domain.unified import UnifiedRecord
+from app.kafka.appended import made_of
 from app.kafka.deadletters import DeadLetters
 from app.kafka.outgoing import Outgoing
 from app.kafka.sender import Sender
@@ -63,7 +64,7 @@ class Folding:
         for record in records:
             asks = record.offset > asked
             try:
-                shared = self._recent.read(record.value, record.headers, record.key)
+                shared: SharedRecord = made_of(record) or self._recent.read(record.value, record.headers, record.key)
                 says = None if shared.unified.event.type in later_event.TYPES else deltas(*shared.unified)
             except ValueError as error:
                 bad = error if isinstance(error, BadRecord) else BadRecord(Code.WRONG_TYPE, str(error))
@@ -74,7 +75,9 @@ class Folding:
             event = shared.unified.event
             if not event.type.startswith("_"):
                 newest[event.key] = record
-            if says is None and fold_later(shared, rows, asks=asks):
+            if says is None and (wanted := fold_task(shared, rows, asks=asks)) is not None:
+                if wanted.recipients:
+                    mail += requests(shared.unified, record, wanted, self._log_id())
                 continue
             # What parses has the ids that a task's event needs: these say something, at last.
             mail += self._fold_any(shared.unified, deltas(*shared.unified) if says is None else says, record, rows, asks=asks)
@@ -102,11 +105,10 @@ class Folding:
         return mail
 
 
-def fold_later(shared: SharedRecord, rows: BatchRows, *, asks: bool) -> bool:
-    """Fold an event that is later than all that is known of its task, as nearly all are, if it asks for no mail.
+def fold_task(shared: SharedRecord, rows: BatchRows, *, asks: bool) -> Mailing | None:
+    """Fold an event that makes or changes a task of a team that has been heard of before, or a personal one, as nearly all do.
 
-    It says something new, so whom it concerns are the creator and the assignee as its row has them afterwards (`mailing`):
-    where these are whoever acted, there is nobody, and no other row need be looked at.
+    Nearly all are later than all that is known of their task: it is written into the stored row as it is (`later_event.fold`).
 
     Args:
         shared: The event.
@@ -114,23 +116,33 @@ def fold_later(shared: SharedRecord, rows: BatchRows, *, asks: bool) -> bool:
         asks: Whether its mails are still to be asked for.
 
     Returns:
-        Whether it was folded; the rows are as they were where it was not.
+        Who gets a mail; ``None`` where it was not folded, and the rows are as they were.
     """
     event = shared.unified.event
     if event.type not in later_event.TYPES:
-        return False
+        return None
     task_id = event.data["taskId"]
     if event.team_id is None:
         key = personal_task_row_key(int(event.key.removeprefix("user:")), task_id)
-    elif later_event.leaves(rows.row(team_row_key(event.team_id))):
-        key = task_row_key(event.team_id, task_id)
+        plain = True
     else:
-        return False
-    folded = shared.folded(rows.value(key))
-    if folded is None or (asks and not folded.concerns_only(event.actor_id)):
-        return False
-    rows.put(key, folded.row)
-    return True
+        team = rows.row(team_row_key(event.team_id))
+        if team is None or "seen" not in team.marks:
+            return None
+        key = task_row_key(event.team_id, task_id)
+        plain = later_event.leaves(team)
+    stored = rows.value(key)
+    folded = shared.folded(stored) if plain else None
+    if folded is not None:
+        rows.put(key, folded.row)
+        # Whom it concerns are its creator and assignee: where these are who acted, there is nobody, and nothing to look at.
+        return NOBODY if not asks or folded.concerns_only(event.actor_id) else mailing_of_later(event, rows.row)
+    merged = shared.merged(stored)
+    if merged.after is not merged.before:
+        rows.put_both(key, merged.row, merged.after)
+    if not asks:
+        return NOBODY
+    return mailing(event, (merged.says,), lambda name: merged.before if name == key else rows.row(name), rows.row)
 
 
 def register(app: AppT, folding: Folding) -> AgentT[Any]:

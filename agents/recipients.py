@@ -66,6 +66,11 @@ def mailing(event: UnifiedEvent, says: Iterable[Delta], before: Rows, after: Row
     return NOBODY
 
 
+def mailing_of_later(event: UnifiedEvent, after: Rows) -> Mailing:
+    """`mailing` about a task event that `later_event.fold` folds: all that it says is news, and its task is there."""
+    return _of_task(_Seen(event, after, after, fresh=True), ends=False)
+
+
 class _Seen(NamedTuple):
     """An event between the rows before and after it."""
 

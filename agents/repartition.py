@@ -14,7 +14,7 @@ from app.domain.decode import decode
 from app.domain.errors import BadRecord
 from app.domain.events import Source, UnifiedEvent, encode, user_key
 from app.domain.fold import MEMBERSHIP, owner_of
-from app.domain.recent_records import RecentRecords
+from app.domain.recent_records import LARGEST_BYTES, RecentRecords
 from app.domain.topics import UNIFIED
 from app.domain.unified import UnifiedRecord, headers_for, traceparent_of, usual_headers
 from app.kafka.deadletters import DeadLetters
@@ -79,11 +79,11 @@ class Repartition:
         for event, source, record in in_order([list(self._decode(records, routed.dead, now_ms)) for records in parts]):
             headers = headers_for(source, traceparent_of(record.headers) if record.headers else None)
             sent = self._unified(event, headers)
-            routed.events.append(sent)
             usual = usual_headers(headers)
-            if usual is not None and sent.value is not None:
+            if usual is not None and sent.value is not None and len(sent.value) <= LARGEST_BYTES:
                 # Here it is known already what those who read it back will parse.
-                self._recent.note(sent.value, usual, sent.key, UnifiedRecord(event, source))
+                sent = sent._replace(made=self._recent.note(sent.value, usual, sent.key, UnifiedRecord(event, source)))
+            routed.events.append(sent)
             if event.type in MEMBERSHIP_KINDS:
                 routed.candidates.append(self._unified(candidate(event), headers))
         return routed

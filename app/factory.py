@@ -65,7 +65,7 @@ class Teamcast(Application):
     """The Faust application of the realtime service."""
 
     def __init__(self, settings: Settings, **kwargs: Any) -> None:
-        unified = Lane(FOLD_PAUSE, frozenset({UNIFIED}), wanted=lambda: table.wanted)
+        unified = Lane(FOLD_PAUSE, frozenset({UNIFIED}), wanted=lambda: table.wanted, alone=self._alone, gathers=True)
         sources = Lane(SOURCES_PAUSE, held=lambda: max(table.behind(repartition.sent), tail.waiting) > AHEAD_RECORDS)
         # A changelog is paused once it has been read: fetched with it, the sources would be looked at as if they soon were something else.
         changelog = Lane(topics=frozenset({topics.CHANGELOG}))
@@ -83,7 +83,8 @@ class Teamcast(Application):
         hub = Hub(settings, Seeds(peers.seed, peers.candidates), counts, encode_snapshot, recent)
         tail = Tail(settings, counts, hub, self._alone)
         hub.tail = tail
-        sender.tell(UNIFIED, tail.on_appended)
+        for reader in (tail.on_appended, lambda appended: cast(Consumer, self.consumer).bring(appended)):
+            sender.tell(UNIFIED, reader)
         measures = Measures(settings, self.cluster, table, tail, hub, self._assigned)
         self.context = Context(settings, table, tail, hub, peers, sender, self.cluster, measures, counts)
         self.sockets = Sockets(self.context)

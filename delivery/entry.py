@@ -19,6 +19,7 @@ ENTRY_BYTES = 700
 MILLIS_DIGITS = 16
 """No time of a record has so many; Python refuses to read numbers of thousands of digits."""
 
+_LATEST = 10 ** (MILLIS_DIGITS - 1)
 _TIME = HEADERS.index("source-timestamp")
 _SOURCES = 4
 """So many headers say where a record came from; the one behind them is the format."""
@@ -36,25 +37,25 @@ class Entry:
     __slots__ = ("_foreign", "_frame", "_usual", "key", "log", "offset", "resets", "skipped", "timestamp", "value")
 
     def __init__(  # noqa: PLR0917  (made for each record of the log: keywords would cost more than they tell)
-        self, log: str, offset: int, raw_key: bytes, value: bytes, headers: Headers, timestamp: int, usual: Any = None
+        self, log: str, offset: int, key: str, value: bytes, timestamp: int, usual: Any, foreign: Headers = ()
     ) -> None:
         """Take a record.
 
         Args:
             log: The log's id.
             offset: Where it stands.
-            raw_key: Its key.
+            key: Its key.
             value: Its value.
-            headers: Its headers.
             timestamp: The source record's time.
-            usual: What `usual_headers` gives for the headers, if it was asked and gave something.
+            usual: What `usual_headers` gives for its headers.
+            foreign: Its headers, where that is nothing.
         """
         self.log = log
         self.offset = offset
-        self.key = raw_key.decode("latin-1")
+        self.key = key
         self.value = value
-        self._usual: Any = usual_headers(headers) if usual is None else usual
-        self._foreign = tuple(headers) if self._usual is None else ()
+        self._usual = usual
+        self._foreign = tuple(foreign)
         self.timestamp = timestamp
         """The source record's own time, milliseconds: where the delivery time is measured from."""
         self.skipped = False
@@ -150,6 +151,21 @@ def type_of(value: bytes) -> str:
     return kind if isinstance(kind, str) else ""
 
 
+def entry_at(  # noqa: PLR0917  (what a record is)
+    log: str, offset: int, raw_key: bytes, value: bytes, headers: Headers, timestamp: int
+) -> Entry:
+    """The entry of what stands at an offset; ``timestamp`` is the source record's."""
+    usual = usual_headers(headers)
+    return Entry(log, offset, raw_key.decode("latin-1"), value, timestamp, usual, headers if usual is None else ())
+
+
+def entry_made(log: str, record: ConsumerRecord[bytes | None, bytes | None], made: SharedRecord) -> Entry:
+    """The entry of a record that this worker wrote: what it was made from tells what would have to be read out of it."""
+    event, source = made.unified
+    at = source.timestamp if 0 <= source.timestamp < _LATEST else record.timestamp
+    return Entry(log, record.offset, event.key, record.value or b"", at, made.headers)
+
+
 def entry_of(log: str, record: ConsumerRecord[bytes | None, bytes | None]) -> Entry | None:
     """The entry of a record; ``None`` for an internal one."""
     if type_of(record.value or b"").startswith("_"):
@@ -161,15 +177,16 @@ def entry_from(log: str, record: ConsumerRecord[bytes | None, bytes | None], usu
     """The entry of a record that is no internal one; ``usual`` is what `usual_headers` gives for its headers."""
     headers: Any = record.headers
     if usual is None or None in usual:
-        usual = None
         if any(found is None for _, found in headers):
             headers = [(name, found or b"") for name, found in headers]
+            usual = usual_headers(headers)
         fits = len(headers) > _TIME and headers[_TIME][0] == HEADERS[_TIME]
         found = headers[_TIME][1] if fits else next((value for name, value in headers if name == HEADERS[_TIME]), b"")
     else:
         found = usual[_TIME]
     source_time = int(found) if found and found.isdigit() and len(found) < MILLIS_DIGITS else record.timestamp
-    return Entry(log, record.offset, record.key or b"", record.value or b"", headers, source_time, usual)
+    key = (record.key or b"").decode("latin-1")
+    return Entry(log, record.offset, key, record.value or b"", source_time, usual, headers if usual is None else ())
 
 
 _HEADER_BYTES = {126: 4, 127: 10}

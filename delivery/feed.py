@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from time import time
 
 from app import metrics
@@ -124,14 +125,18 @@ class Feed:
             self._ask(self)
         return False
 
-    def take(self, entry: Entry) -> Change | None:
-        """Fold and deliver the next record; ``None`` where there is nothing to tell, or it has to wait."""
+    def take(self, entry: Entry, record: SharedRecord | None = None) -> Change | None:
+        """Fold and deliver the next record; ``None`` where there is nothing to tell, or it has to wait.
+
+        Args:
+            entry: The next of this key.
+            record: It, parsed, if it was.
+        """
         if self.waiting:
             return None
-        try:
-            record = entry.shared(self._recent)
-        except BadRecord:
-            record = None
+        if record is None:
+            with suppress(BadRecord):
+                record = entry.shared(self._recent)
         if record is not None and not (self.view.can_fold(record.unified.event) or self.need_tasks()):
             return None
         change = self.fold(entry, record)

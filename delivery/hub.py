@@ -10,7 +10,7 @@ from typing import Any
 from mode import Service
 
 from app.domain.events import team_key
-from app.domain.recent_records import RecentRecords
+from app.domain.recent_records import RecentRecords, SharedRecord
 from app.domain.stream_ids import Places
 from app.errors import Unavailable
 from app.settings import Settings
@@ -66,13 +66,13 @@ class Hub(Service):
         """Take the next record that says where to look for a user."""
         self._joins.on_candidate(user_id, team_id)
 
-    def on_entry(self, entry: Entry) -> None:
-        """Take the next record of the log."""
+    def on_entry(self, entry: Entry, record: SharedRecord | None = None) -> None:
+        """Take the next record of the log; ``record``: it, parsed, if it was."""
         feed = self.feeds.get(entry.key)
         if feed is None:
             self._joins.on_unfed(entry)
             return
-        change = feed.take(entry)
+        change = feed.take(entry, record)
         if feed.has_unsent:
             self._unsent[entry.key] = feed
         if change is not None:

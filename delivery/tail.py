@@ -15,16 +15,17 @@ from mode import Service
 
 from app import metrics
 from app.domain.fold import MEMBERSHIP
+from app.domain.recent_records import SharedRecord
 from app.domain.topics import UNIFIED
 from app.domain.unified import usual_headers
 from app.errors import Unavailable
-from app.kafka.appended import Appended
+from app.kafka.appended import Appended, made_of
 from app.kafka.client import connection
 from app.kafka.lane import REST_MS, Lane, Pause
 from app.kafka.log_id import UNKNOWN
 from app.kafka.topics import identify
 from app.settings import Settings
-from delivery.entry import Entry, entry_from, type_of
+from delivery.entry import Entry, entry_from, entry_made, type_of
 from delivery.ring import Ring
 from delivery.window import DuplicateWindow, identities
 
@@ -45,8 +46,8 @@ SLICE_SECONDS = 0.02
 class Reader(Protocol):
     """Who takes what the tail reads."""
 
-    def on_entry(self, entry: Entry) -> None:
-        """Take the next record that clients may get."""
+    def on_entry(self, entry: Entry, record: SharedRecord | None) -> None:
+        """Take the next record that clients may get; ``record``: it, parsed, if it was."""
 
     def on_candidate(self, user_id: int, team_id: int) -> None:
         """Take word of a team in which to look for a user."""
@@ -259,21 +260,22 @@ class Tail(Service):
         offset = record.offset
         partition.next = offset + 1
         key, value = record.key or b"", record.value or b""
-        usual = usual_headers(record.headers)
+        made: SharedRecord | None = made_of(record)
+        usual = usual_headers(record.headers) if made is None else made.headers
         distance = partition.window.distance(offset, identities(key, value, record.headers, usual))
         if distance is not None:
             metrics.REPEAT_DISTANCE.observe(distance)
         if offset < partition.deliver_from:
             return
-        kind = type_of(value)
+        kind = type_of(value) if made is None else made.unified.event.type
         if kind.startswith("_"):
             if kind == MEMBERSHIP:
                 self._hand_on_candidate(record)
             return
-        entry = entry_from(self.log_id, record, usual)
+        entry = entry_from(self.log_id, record, usual) if made is None else entry_made(self.log_id, record, made)
         entry.skipped = distance is not None  # folded like any other, since the table folds it too; never delivered
         partition.ring.append(entry)
-        self._reader.on_entry(entry)
+        self._reader.on_entry(entry, made)
 
     def _hand_on_candidate(self, record: ConsumerRecord) -> None:
         try:

@@ -153,7 +153,7 @@ class View:
         if event.type not in CLASSES:
             return Change(carries_state=False, state=None, changed=False)
         if event.type.startswith("task."):
-            return self._fold_later(record) or self._fold_task(event, source)
+            return self._fold_later(record) or self._fold_merged(record) or self._fold_task(event, source)
         before = self.state_of(event)
         affected = self._affected(event)
         roles = {user_id: self.role(user_id) for user_id in affected}
@@ -179,15 +179,29 @@ class View:
         self._put_task(task_id, folded.row)
         return PLAIN
 
+    def _fold_merged(self, record: SharedRecord) -> Change | None:
+        """Fold any event of a task whose team has been heard of before; ``None`` for any other."""
+        if self.team_id is not None and (self._team is None or "seen" not in self._team.marks):
+            return None
+        event = record.unified.event
+        task_id = event.data["taskId"]
+        merged = record.merged(self._tasks.get(task_id))
+        if merged.after is not merged.before:
+            self._put_task(task_id, merged.row)
+        return self._told(event, merged.before, merged.after)
+
     def _fold_task(self, event: UnifiedEvent, source: Source) -> Change:
         """Fold an event of a task: it concerns nobody's membership."""
-        task_id = event.data["taskId"]
-        stored = self._tasks.get(task_id)
+        stored = self._tasks.get(event.data["taskId"])
         row = None if stored is None else decode(stored)
         rows = apply(lambda name: row if name.startswith("task/") else self._team, deltas(event, source))
         for name, changed in rows.items():
             self._put(name, changed)
-        now = next((changed for name, changed in rows.items() if name.startswith("task/")), row)
+        return self._told(event, row, next((changed for name, changed in rows.items() if name.startswith("task/")), row))
+
+    def _told(self, event: UnifiedEvent, row: Row | None, now: Row | None) -> Change:
+        """What an event of a task did, that found and left its row like this."""
+        task_id = event.data["taskId"]
         if now is not None and states.tells_all(event, row, now, self._deleted):
             return PLAIN
         before, after = (states.task_state(task_id, one, self._deleted) for one in (row, now))

@@ -7,9 +7,11 @@ bytes of their own. Parsed once for all of them it costs each a look-up.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
+from app.domain.fold import Delta, deltas
 from app.domain.later_event import Folded, fold
+from app.domain.rows import EMPTY, Row, decode, encode, merge
 from app.domain.unified import UnifiedRecord, parse, usual_headers
 
 RECORDS: Final = 8192
@@ -26,10 +28,23 @@ UsualHeaders = tuple[bytes | None, ...]
 """What `app.domain.unified.usual_headers` gives."""
 
 
+class Merged(NamedTuple):
+    """What the event of a task did to the task's row."""
+
+    says: Delta
+    """The row's key, and what was merged into it."""
+    before: Row | None
+    """The row; ``None`` where there was none."""
+    after: Row
+    """The row afterwards; `before` itself where that changed nothing."""
+    row: bytes
+    """The same, encoded."""
+
+
 class SharedRecord:
     """A record as several readers have it: its data is not to be changed."""
 
-    __slots__ = ("_folded", "headers", "key", "unified")
+    __slots__ = ("_folded", "_merged", "headers", "key", "unified")
 
     def __init__(self, unified: UnifiedRecord, key: bytes | None = None, headers: UsualHeaders = ()) -> None:
         self.unified = unified
@@ -37,6 +52,7 @@ class SharedRecord:
         self.headers = headers
         """The values of its headers; none where it is shared with nobody."""
         self._folded: tuple[bytes | None, Folded | None] | None = None
+        self._merged: tuple[bytes | None, Merged] | None = None
 
     def folded(self, stored: bytes | None) -> Folded | None:
         """What `app.domain.later_event.fold` gives of it and a stored row.
@@ -49,6 +65,23 @@ class SharedRecord:
         found = fold(*self.unified, stored)
         if found is not None and len(found.row) <= LARGEST_ROW_BYTES:
             self._folded = (stored, found)
+        return found
+
+    def merged(self, stored: bytes | None) -> Merged:
+        """What `app.domain.fold` makes of it, the event of a task, and the task's stored row; worked out once, like `folded`.
+
+        Raises:
+            ValueError: The row cannot be read.
+        """
+        known, self._merged = self._merged, None
+        if known is not None and known[0] == stored:
+            return known[1]
+        says, *_ = deltas(*self.unified)
+        before = None if stored is None else decode(stored)
+        after = merge(before or EMPTY, says[1])
+        found = Merged(says, before, after, stored if stored is not None and after is before else encode(after))
+        if len(found.row) <= LARGEST_ROW_BYTES:
+            self._merged = (stored, found)
         return found
 
 

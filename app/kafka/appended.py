@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from aiokafka.structs import ConsumerRecord, TopicPartition
@@ -14,15 +15,36 @@ BROKER_TIME = 1
 """Type of a timestamp that the broker gave a batch; a topic may keep the writer's."""
 
 
+@dataclass
+class AppendedRecord(ConsumerRecord[bytes | None, bytes | None]):  # type: ignore[misc]
+    """A record that this process wrote, as it reads it."""
+
+    made: Any = None
+    """`Outgoing.made`."""
+
+
+def made_of(record: ConsumerRecord[bytes | None, bytes | None]) -> Any:
+    """What a record's value was made from; ``None`` where somebody else made it, or nobody kept that."""
+    return record.made if type(record) is AppendedRecord else None
+
+
 class Appended(NamedTuple):
-    """Records that stand in a partition, one behind the other, since every in-sync replica has them."""
+    """Records that stand in a partition, one behind the other, since every in-sync replica has them; whoever reads them gets the same."""
 
     tp: TopicPartition
     offset: int
     """Of the first."""
-    timestamp: int
-    """That the broker gave all of them, milliseconds since the epoch."""
-    records: Sequence[Outgoing]
+    records: list[AppendedRecord]
+
+    @classmethod
+    def of(cls, tp: TopicPartition, offset: int, timestamp: int, sent: Sequence[Outgoing]) -> Appended:
+        """What was sent, at the first one's offset, with the milliseconds since the epoch that the broker gave all of it."""
+        topic, partition = tp
+        records = [
+            AppendedRecord(topic, partition, at, timestamp, BROKER_TIME, one.key, one.value, None, 0, 0, tuple(one.headers), one.made)
+            for at, one in enumerate(sent, offset)
+        ]
+        return cls(tp, offset, records)
 
     @property
     def end(self) -> int:
@@ -49,11 +71,7 @@ class AppendedRecords:
         """The records of the next batches, until there are so many, or none is left."""
         found: list[ConsumerRecord[Any, Any]] = []
         while self._waiting and len(found) < most:
-            (topic, partition), offset, timestamp, records = self._waiting.popleft()
-            found += [
-                ConsumerRecord(topic, partition, at, timestamp, BROKER_TIME, r.key, r.value, None, 0, 0, tuple(r.headers))
-                for at, r in enumerate(records, offset)
-            ]
+            found += self._waiting.popleft().records
         self.next_fetch_offset += len(found)
         return found
 

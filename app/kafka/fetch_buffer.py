@@ -25,6 +25,11 @@ MOST_BROUGHT = 10_000
 class FetchBuffer(theirs.Fetcher):  # type: ignore[misc]
     """aiokafka's fetcher, as far as it keeps records and gives them out: here a batch at a time."""
 
+    def __init__(self, client: Any, subscriptions: Any, **kwargs: Any) -> None:
+        self._gathering: set[TopicPartition] = set()
+        """Partitions of which what was brought is not given out yet: it gathers."""
+        super().__init__(client, subscriptions, **kwargs)
+
     async def fetched_records(
         self,
         partitions: Collection[TopicPartition],
@@ -64,6 +69,8 @@ class FetchBuffer(theirs.Fetcher):  # type: ignore[misc]
             if partitions and tp not in partitions:
                 if not self._subscriptions.is_assigned(tp):
                     del self._records[tp]
+                continue
+            if tp in self._gathering:
                 continue
             result = self._records[tp]
             if not isinstance(result, Result):
@@ -106,9 +113,12 @@ class FetchBuffer(theirs.Fetcher):  # type: ignore[misc]
                 news = self._keep(assignment, tp, state, part) or news
                 size += len(part.records)
         if news:
-            for waiter in list(self._fetch_waiters):
-                self._notify(waiter)
+            self._tell_waiters()
         return size, fine
+
+    def _tell_waiters(self) -> None:
+        for waiter in list(self._fetch_waiters):
+            self._notify(waiter)
 
     @property
     def brought(self) -> int:
@@ -116,8 +126,19 @@ class FetchBuffer(theirs.Fetcher):  # type: ignore[misc]
         found = [result._partition_records for result in self._records.values() if isinstance(result, Result)]
         return sum([len(records) for records in found if isinstance(records, AppendedRecords)])
 
-    def bring(self, appended: Appended) -> bool:
-        """Keep what this process appended, if it is what comes next; whether nothing that comes before it has to be fetched."""
+    def release(self) -> None:
+        """Give out what has gathered."""
+        if self._gathering:
+            self._gathering.clear()
+            self._tell_waiters()
+
+    def keep_appended(self, appended: Appended, *, gather: bool) -> bool:
+        """Keep what this process appended, if it is what comes next; whether nothing that comes before it has to be fetched.
+
+        Args:
+            appended: It.
+            gather: Whether it is given out with what comes behind it, once it is released.
+        """
         subscription = self._subscriptions.subscription
         assignment = subscription.assignment if subscription else None
         state = assignment.state_value(appended.tp) if assignment else None
@@ -131,8 +152,10 @@ class FetchBuffer(theirs.Fetcher):  # type: ignore[misc]
             self._records[appended.tp] = Result(
                 appended.tp, partition_records=brought, assignment=assignment, backoff=self._prefetch_backoff
             )
-            for waiter in list(self._fetch_waiters):
-                self._notify(waiter)
+            if gather:
+                self._gathering.add(appended.tp)
+            else:
+                self._tell_waiters()
             return True
         records = waiting._partition_records if isinstance(waiting, Result) else None
         if isinstance(records, AppendedRecords) and records.end == appended.offset:

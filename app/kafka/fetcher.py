@@ -93,9 +93,11 @@ class Fetcher(FetchBuffer):
     def bring(self, appended: Appended) -> bool:
         """Keep what this process appended, if it is what comes next; whether nothing that comes before it has to be fetched."""
         lane = self._lane_of(appended.tp)
-        here = super().bring(appended)
+        here = self.keep_appended(appended, gather=lane.gathers)
         if here:
             lane.brought()
+            if lane.gathers:
+                lane.gather(len(appended.records), self.release)
         else:
             lane.missed()
         return here

@@ -19,6 +19,8 @@ HELD_SECONDS = 0.5
 HELD_STEP_SECONDS = 0.005
 ALONE_SECONDS = 0.1
 """From one fetch to the next where a process brings what it appends, and nobody else should append: how late is noticed who does."""
+FULL_RECORDS = 500
+"""So many that gathered are given out at once: more of them together would cost no less."""
 FULL_BYTES = 256 * 1024
 """A fetch that brings so much is one of a backlog: no time is to be lost, and there is none to be gained."""
 
@@ -51,13 +53,37 @@ class Lane:
     """Says whether somebody waits for what comes next, so that nothing pauses."""
     alone: Callable[[], bool] = lambda: False
     """Says whether nobody but this process appends to these topics: whoever is brought what it appends has little to fetch then."""
+    gathers: bool = False
+    """Whether what is brought waits for as long as there is a pause between two fetches, unless it is much."""
     rest_ms: int = REST_MS
     _paused: set[asyncio.Future[None]] = field(default_factory=set)
     _brought_at: float = -math.inf
+    _gathered: int = 0
+    _given_at: float = -math.inf
 
     def brought(self) -> None:
         """What would have come with the next fetch is here already."""
         self._brought_at = asyncio.get_running_loop().time()
+
+    def gather(self, records: int, give: Callable[[], None]) -> None:
+        """Give out what was brought with what comes behind it: when the pause since the last time is over, or enough has gathered.
+
+        Args:
+            records: How many were brought.
+            give: Gives out all that has gathered.
+        """
+        waits = self._gathered > 0
+        self._gathered += records
+        left = self._given_at + self.pause.least_ms / 1000 - asyncio.get_running_loop().time()
+        if self._gathered >= FULL_RECORDS or left <= 0 or self.wanted():
+            self._give(give)
+        elif not waits:
+            self._pause(left).add_done_callback(lambda _over: self._give(give))
+
+    def _give(self, give: Callable[[], None]) -> None:
+        if self._gathered:
+            self._gathered, self._given_at = 0, asyncio.get_running_loop().time()
+            give()
 
     def missed(self) -> None:
         """What was brought does not follow what is here: something has to be fetched, and soon."""
@@ -70,17 +96,24 @@ class Lane:
         loop = asyncio.get_running_loop()
         seconds = self.pause.after(size)
         if loop.time() - self._brought_at < ALONE_SECONDS and self.alone():
-            seconds = ALONE_SECONDS
+            seconds = max(seconds, ALONE_SECONDS)
         if not seconds or self.wanted():
             return
+        await self._pause(seconds)
+
+    def _pause(self, seconds: float) -> asyncio.Future[None]:
+        """Done when so many seconds are over, or somebody is in a hurry."""
+        loop = asyncio.get_running_loop()
         over: asyncio.Future[None] = loop.create_future()
         timer = loop.call_later(seconds, _end, over)
-        self._paused.add(over)
-        try:
-            await over
-        finally:
+
+        def forget(_over: object) -> None:
             timer.cancel()
             self._paused.discard(over)
+
+        self._paused.add(over)
+        over.add_done_callback(forget)
+        return over
 
     async def turn(self) -> None:
         """Wait while the lane is held."""

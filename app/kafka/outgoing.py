@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -19,3 +19,5 @@ class Outgoing(NamedTuple):
     """``None``: Kafka's default partitioner decides by the key."""
     timestamp: int | None = None
     """Milliseconds since the epoch; where the topic keeps the broker's time it is not used. ``None``: now."""
+    made: Any = None
+    """What the value was made from, for those of this process who read it back, and would only make the same of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -102,14 +103,14 @@ class Sender:
         """Know where to; ``client`` raises NotReady while there is none."""
         self._client = client
         self._appender = Appender(client)
-        self._readers: dict[str, Callable[[Appended], None]] = {}
+        self._readers: defaultdict[str, list[Callable[[Appended], object]]] = defaultdict(list)
 
-    def tell(self, topic: str, reader: Callable[[Appended], None]) -> None:
-        """Give a reader what was sent to a topic as soon as it stands there, in the order of each partition.
+    def tell(self, topic: str, reader: Callable[[Appended], object]) -> None:
+        """Give one more reader what was sent to a topic as soon as it stands there, in the order of each partition.
 
         Not all of it: what the broker could not tell the place of, or a sender no longer waits for, is left out.
         """
-        self._readers[topic] = reader
+        self._readers[topic].append(reader)
 
     async def send(self, records: Sequence[Outgoing], seconds: float = SEND_SECONDS) -> Sent:
         """Send records, those of a partition in order, and wait, ``seconds`` at most, until every in-sync replica has them.
@@ -140,9 +141,11 @@ class Sender:
         """Look at what came of a part, which nobody waits for any more once another one has failed."""
         if done.cancelled() or done.exception() is not None:
             return
-        reader, where = self._readers.get(part.topic), done.result()
-        if reader is not None and where.offset >= 0 and where.timestamp_type == BROKER_TIME:
-            reader(Appended(where.topic_partition, where.offset, where.timestamp, part.records))
+        readers, where = self._readers.get(part.topic), done.result()
+        if readers and where.offset >= 0 and where.timestamp_type == BROKER_TIME:
+            appended = Appended.of(where.topic_partition, where.offset, where.timestamp, part.records)
+            for reader in readers:
+                reader(appended)
 
     async def _count(self, topic: str) -> int:
         """How many partitions a topic has."""

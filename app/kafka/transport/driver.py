@@ -16,6 +16,7 @@ from mode.services import WaitResults
 from mode.utils.futures import notify
 
 from app.errors import BatchLost
+from app.kafka.appended import Appended
 from app.kafka.lane import Lane
 from app.kafka.transport.batches import BATCH_RECORDS, BatchMessage, Part
 from app.kafka.transport.begun import Begun
@@ -241,6 +242,12 @@ class Consumer(faust_driver.Consumer):
             if self.app.topics.acks_enabled_for(tp.topic) and end is not None and read is not None and end > read + 1:
                 found[f"the reading of {tp.topic}-{tp.partition}"] = read
         return found
+
+    def bring(self, appended: Appended) -> None:
+        """Take what this worker appended itself: where it is what is read next, it need not be fetched."""
+        consumer = cast(Any, self._thread)._consumer
+        if consumer is not None:
+            consumer._fetcher.bring(appended)
 
     def begun_at(self, tp: TP) -> int | None:
         """Offset that this assignment's reading of a partition began at; ``None`` before it has begun."""

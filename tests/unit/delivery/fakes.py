@@ -12,7 +12,7 @@ from app.domain.recent_records import RecentRecords, SharedRecord
 from app.domain.unified import UnifiedRecord, headers_for
 from app.errors import Unavailable
 from app.settings import Settings
-from delivery.entry import Entry
+from delivery.entry import Entry, entry_at
 from delivery.feed import Feed
 from delivery.hub import Hub
 from delivery.listener import Listener
@@ -35,7 +35,7 @@ def record(event_type: str, second: int, *, team: int = 1, actor: int | None = 9
 
 
 def entry_of(one: Record, offset: int) -> Entry:
-    return Entry(LOG, offset, one.event.key.encode(), encode(one.event), headers_for(one.source), one.source.timestamp)
+    return entry_at(LOG, offset, one.event.key.encode(), encode(one.event), headers_for(one.source), one.source.timestamp)
 
 
 def shared(event: UnifiedEvent, source: Source) -> SharedRecord:
@@ -45,7 +45,7 @@ def shared(event: UnifiedEvent, source: Source) -> SharedRecord:
 
 def unreadable(offset: int, key: str = "team:1") -> Entry:
     """What stands in the log and is no unified record."""
-    return Entry(LOG, offset, key.encode(), b'{"eventId":"x","type":"team.member_added"}', [], 0)
+    return entry_at(LOG, offset, key.encode(), b'{"eventId":"x","type":"team.member_added"}', [], 0)
 
 
 def rows_of(records: list[Record], key: str) -> list[tuple[str, bytes]]:

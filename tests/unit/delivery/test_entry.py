@@ -17,7 +17,7 @@ from app.domain.events import Source, UnifiedEvent, encode
 from app.domain.recent_records import RecentRecords
 from app.domain.topics import SOURCE_TOPICS
 from app.domain.unified import headers_for, usual_headers
-from delivery.entry import MILLIS_DIGITS, Entry, entry_of, text_frame, type_of
+from delivery.entry import MILLIS_DIGITS, Entry, entry_at, entry_of, text_frame, type_of
 from delivery.ring import Ring
 from tests.unit.domain.test_usual_task import nearly_ours
 
@@ -35,7 +35,7 @@ def written(event_id: str = "e-1", event_type: str = "task.created", data: dict[
 
 
 def entry(value: bytes | None = None, offset: int = 7) -> Entry:
-    return Entry("00000000000000ab", offset, b"team:42", written() if value is None else value, headers_for(SOURCE), SOURCE.timestamp)
+    return entry_at("00000000000000ab", offset, b"team:42", written() if value is None else value, headers_for(SOURCE), SOURCE.timestamp)
 
 
 # --- frames
@@ -192,13 +192,13 @@ def test_the_position_is_that_of_the_record() -> None:
 def test_its_record_is_the_one_that_others_have_read(trace: bytes | None) -> None:
     recent = RecentRecords()
     theirs = recent.read(written(), headers_for(SOURCE, trace), b"team:42")
-    one = Entry("0" * 16, 7, b"team:42", written(), headers_for(SOURCE, trace), 0)
+    one = entry_at("0" * 16, 7, b"team:42", written(), headers_for(SOURCE, trace), 0)
     assert one.shared(recent) is theirs
     assert theirs.unified == one.record()
 
 
 def test_the_record_of_another_writers_entry_is_read_as_ever() -> None:
-    one = Entry("0" * 16, 7, b"team:42", written(), headers_for(SOURCE)[::-1], 0)
+    one = entry_at("0" * 16, 7, b"team:42", written(), headers_for(SOURCE)[::-1], 0)
     assert one.shared(RecentRecords()).unified == one.record()
 
 
@@ -217,7 +217,7 @@ def test_an_entry_of_any_headers_is_the_one_that_they_say(headers: list[tuple[st
 
 
 def test_a_key_of_any_bytes_is_a_key() -> None:
-    assert Entry("0" * 16, 0, b"\xff\x00", b"{}", [], 0).key == "\xff\x00"
+    assert entry_at("0" * 16, 0, b"\xff\x00", b"{}", [], 0).key == "\xff\x00"
 
 
 @pytest.mark.parametrize(
@@ -233,12 +233,12 @@ def test_a_key_of_any_bytes_is_a_key() -> None:
     ],
 )
 def test_headers_are_kept_whoever_wrote_them(headers: list[tuple[str, bytes]]) -> None:
-    one = Entry("0" * 16, 0, b"team:42", b"{}", headers, 0)
+    one = entry_at("0" * 16, 0, b"team:42", b"{}", headers, 0)
     assert list(one.headers) == headers
 
 
 def test_the_trace_context_that_follows_our_headers_is_not_kept() -> None:
-    one = Entry("0" * 16, 0, b"team:42", b"{}", headers_for(SOURCE, b"00-trace-01"), 0)
+    one = entry_at("0" * 16, 0, b"team:42", b"{}", headers_for(SOURCE, b"00-trace-01"), 0)
     assert list(one.headers) == headers_for(SOURCE)
 
 
@@ -252,7 +252,7 @@ def test_the_size_is_about_the_memory_that_it_takes_in_a_ring() -> None:
             # As aiokafka reads them: nothing is shared with another record.
             source = Source(SOURCE.topic, SOURCE.partition, offset, SOURCE.timestamp)
             headers = [(name, bytes(bytearray(found))) for name, found in headers_for(source)]
-            one = Entry("0" * 16, offset, b"team:%d" % (offset % 50), bytes(bytearray(value)), headers, SOURCE.timestamp + offset)
+            one = entry_at("0" * 16, offset, b"team:%d" % (offset % 50), bytes(bytearray(value)), headers, SOURCE.timestamp + offset)
             one.finish(True, {"taskId": 1})
             ring.append(one)
         taken = tracemalloc.get_traced_memory()[0] - before

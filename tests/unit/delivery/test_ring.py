@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery import ring as rings
-from delivery.entry import ENTRY_BYTES, Entry
+from delivery.entry import ENTRY_BYTES, Entry, entry_at
 from delivery.ring import Ring
 
 
 def entry(offset: int, key: str = "team:1", size: int = 0) -> Entry:
-    return Entry("0" * 16, offset, key.encode(), b"x" * size, [], 0)
+    return entry_at("0" * 16, offset, key.encode(), b"x" * size, [], 0)
 
 
 def offsets(found: list[Entry] | None) -> list[int] | None:

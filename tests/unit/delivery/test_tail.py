@@ -13,11 +13,15 @@ from aiokafka.errors import KafkaConnectionError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
 
 from app.domain.events import Source, UnifiedEvent, encode
+from app.domain.recent_records import RecentRecords, SharedRecord
 from app.domain.topics import UNIFIED
-from app.domain.unified import headers_for
+from app.domain.unified import UnifiedRecord, headers_for
+from app.kafka.appended import Appended, made_of
+from app.kafka.outgoing import Outgoing
 from app.settings import Settings
 from delivery import tail as tails
 from delivery.entry import Entry
+from delivery.ring import Ring
 from delivery.tail import Tail
 from tests.unit.delivery.fakes import record as event_of
 from tests.unit.delivery.fakes import until
@@ -121,7 +125,8 @@ class Reader:
         self.flushed = 0
         """How many entries had come the last time that the others got a turn."""
 
-    def on_entry(self, entry: Entry) -> None:
+    def on_entry(self, entry: Entry, record: SharedRecord | None) -> None:
+        assert record is None or record.unified == entry.record()
         self.entries.append(entry)
 
     def on_candidate(self, user_id: int, team_id: int) -> None:
@@ -283,3 +288,27 @@ async def test_who_waits_before_the_tail_has_begun_is_answered_as_soon_as_it_has
     await world.tail.start()
     await until(lambda: world.tail.offsets() == {0: 0})
     assert await waiting, "an empty log has been read up to its end, without waiting for a record to come"
+
+
+async def test_what_this_worker_wrote_is_handed_on_as_what_is_read_back() -> None:
+    one = event_of("task.updated", 5, taskId=1, title="x")
+    made = RecentRecords().note(
+        encode(one.event), tuple(value for _, value in headers_for(one.source)), b"team:1", UnifiedRecord(one.event, one.source)
+    )
+    sent = Outgoing(UNIFIED, b"team:1", encode(one.event), headers_for(one.source), 0, made=made)
+    [ours] = Appended.of(TopicPartition(UNIFIED, 0), 7, 5000, [sent]).records
+    [theirs] = Appended.of(TopicPartition(UNIFIED, 0), 7, 5000, [sent._replace(made=None)]).records
+    found = []
+    for record in (ours, theirs):
+        reader = Reader()
+        tail = Tail(Settings(), {UNIFIED: 1}, reader)
+        tail._partitions[0] = tails._Partition(0, 0, 0, Ring(10_000, 0), 100)
+        tail._hand_on(tail._partitions[0], record)
+        [entry] = reader.entries
+        entry.finish(carries_state=False, state=None)
+        found.append(
+            {name: getattr(entry, name) for name in ("key", "offset", "value", "timestamp", "headers", "check", "frame", "skipped")}
+        )
+    assert found[0] == found[1]
+    assert made_of(ours) is made
+    assert made_of(theirs) is None

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from app.kafka import fetch_buffer
 from app.kafka.appended import Appended
 from app.kafka.fetcher import Fetcher
-from app.kafka.lane import Lane, Pause
+from app.kafka.lane import FULL_RECORDS, Lane, Pause
 from app.kafka.outgoing import Outgoing
 from tests.unit.kafka.clock import jumping, run
 from tests.unit.kafka.fetch_broker import (
@@ -117,7 +117,7 @@ def appended(cluster: Cluster, tp: TopicPartition, count: int = 1) -> Appended:
     """Append records; what who appended them is told."""
     first = cluster.logs[tp].end
     cluster.append(tp, count)
-    return Appended(tp, first, 1500, [Outgoing(tp.topic, b"k", b"%d" % (first + n), [("h", b"1")]) for n in range(count)])
+    return Appended.of(tp, first, 1500, [Outgoing(tp.topic, b"k", b"%d" % (first + n), [("h", b"1")]) for n in range(count)])
 
 
 # --- what comes
@@ -1259,16 +1259,74 @@ async def test_where_nobody_else_appends_hardly_anything_is_fetched() -> None:
         assert cluster.fetches - before < 15
 
 
+@jumping
+async def test_what_gathers_is_given_together_when_the_pause_since_the_last_time_is_over() -> None:
+    cluster, lane = Cluster(), Lane(Pause(least_ms=200, most_ms=200), alone=lambda: True, gathers=True)
+    async with consuming(cluster, A, B, lanes=(lane,)) as consumer:
+        await consumer.settles()
+        cluster.hold()
+        began = asyncio.get_running_loop().time()
+        consumer.fetcher.bring(appended(cluster, A))
+        assert await consumer.take() == {A: [0]}, "what comes alone finds no pause"
+        assert asyncio.get_running_loop().time() == began
+        for tp in (A, B, A):
+            consumer.fetcher.bring(appended(cluster, tp))
+        assert await consumer.take(seconds=0) == {}
+        assert await consumer.take() == {A: [1, 2], B: [0]}
+        assert asyncio.get_running_loop().time() == pytest.approx(began + 0.2, abs=0.001)
+        assert lane._paused == set()
+
+
+@pytest.mark.parametrize("how", ["much", "in a hurry", "wanted"])
+@jumping
+async def test_what_gathers_is_given_at_once_when_it_is_much_or_somebody_waits(how: str) -> None:
+    wanted = [False]
+    cluster = Cluster()
+    lane = Lane(Pause(least_ms=3_600_000, most_ms=3_600_000), alone=lambda: True, gathers=True, wanted=lambda: wanted[0])
+    async with consuming(cluster, A, lanes=(lane,)) as consumer:
+        await consumer.settles()
+        cluster.hold()
+        consumer.fetcher.bring(appended(cluster, A))
+        await consumer.take()
+        consumer.fetcher.bring(appended(cluster, A))
+        assert await consumer.take(seconds=0) == {}
+        if how == "much":
+            consumer.fetcher.bring(appended(cluster, A, FULL_RECORDS - 1))
+        elif how == "in a hurry":
+            lane.hurry()
+        else:
+            wanted[0] = True
+            consumer.fetcher.bring(appended(cluster, A))
+        found = (await consumer.take(most=FULL_RECORDS))[A]
+        assert found == list(range(1, {"much": FULL_RECORDS, "in a hurry": 1, "wanted": 2}[how] + 1))
+
+
+@jumping
+async def test_what_gathered_for_a_partition_that_went_is_forgotten() -> None:
+    cluster = Cluster()
+    async with consuming(cluster, A, lanes=(Lane(Pause(200, 0, 200), alone=lambda: True, gathers=True),)) as consumer:
+        cluster.hold()
+        for _ in range(2):
+            consumer.fetcher.bring(appended(cluster, A))
+            await consumer.take(seconds=0)
+        consumer.assign(B)
+        cluster.go_on()
+        await asyncio.sleep(0.3)
+        assert await consumer.take(seconds=0) == {}
+        assert A not in consumer.fetcher._records
+
+
 STEPS = st.lists(st.sampled_from(["ours", "ours, told late", "theirs", "take", "wait", "hold", "go on"]), max_size=40)
 
 
 @settings(deadline=None, max_examples=150)
-@given(STEPS, st.booleans())
-def test_whoever_appends_every_record_comes_once_and_in_order(steps: list[str], alone: bool) -> None:
+@given(STEPS, st.booleans(), st.booleans())
+def test_whoever_appends_every_record_comes_once_and_in_order(steps: list[str], alone: bool, gathers: bool) -> None:
     async def main() -> None:
         cluster = Cluster()
         found: list[int] = []
-        async with consuming(cluster, A, lanes=(Lane(rest_ms=100, alone=lambda: alone),)) as consumer:
+        lane = Lane(Pause(least_ms=3, most_ms=3), rest_ms=100, alone=lambda: alone, gathers=gathers)
+        async with consuming(cluster, A, lanes=(lane,)) as consumer:
             for step in steps:
                 if step == "ours":
                     consumer.fetcher.bring(appended(cluster, A))

@@ -258,7 +258,7 @@ async def test_a_reader_is_told_what_stands_where_in_the_order_of_each_partition
     for first in (0, 4):
         await sender.send([Outgoing("t", b"k", b"%d" % n, [("h", b"1")], partition=n % 2) for n in range(first, first + 4)])
     await asyncio.sleep(0)
-    assert [(one.tp, one.offset, one.end, one.timestamp) for one in told] == [
+    assert [(one.tp, one.offset, one.end, one.records[0].timestamp) for one in told] == [
         (A, 0, 2, 1700),
         (B, 0, 2, 1700),
         (A, 2, 4, 1700),

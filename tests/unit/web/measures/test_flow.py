@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from app import metrics
-from delivery.entry import Entry
+from delivery.entry import entry_at
 from delivery.ring import Ring
 from tests.unit.delivery.fakes import LOG
 from web.measures import flow
@@ -91,8 +91,8 @@ async def test_hot_teams_are_those_with_most_events_of_the_last_minute(monkeypat
     for keys in (("team:4", "team:5", "team:4", "user:7", "team:x"), ("team:6", "team:4")):
         ring = Ring(10**6, 0, LOG)
         for offset, key in enumerate(keys):
-            ring.append(Entry(LOG, offset, key.encode(), b"{}", [], int(now_ms) - 1000))
-        ring.append(Entry(LOG, 99, b"team:8", b"{}", [], int(now_ms - flow.HOT_SECONDS * 1000) - 1))
+            ring.append(entry_at(LOG, offset, key.encode(), b"{}", [], int(now_ms) - 1000))
+        ring.append(entry_at(LOG, 99, b"team:8", b"{}", [], int(now_ms - flow.HOT_SECONDS * 1000) - 1))
         rings.append(ring)
 
     def ring_of(partition: int) -> Ring:

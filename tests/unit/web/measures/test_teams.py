@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.errors import Moved
-from delivery.entry import Entry
+from delivery.entry import entry_at
 from delivery.ring import Ring
 from tests.unit.delivery.fakes import LOG
 from web.measures.teams import Progress, capped, folded, progress
@@ -20,7 +20,7 @@ class Partition:
     def __init__(self, *keys: str, upto: int, budget: int = 10**6) -> None:
         self.ring = Ring(budget, 0, LOG)
         for offset, key in enumerate(keys):
-            self.ring.append(Entry(LOG, offset, key.encode(), b"{}", [], (1000 + offset) * 1000))
+            self.ring.append(entry_at(LOG, offset, key.encode(), b"{}", [], (1000 + offset) * 1000))
         self.upto = upto
 
 
