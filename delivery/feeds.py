@@ -113,6 +113,9 @@ class Feeds:
         partition, ring, seed = await self._seed_of(key)
         if generation != self._generation:
             raise Unavailable("the log jumped while the rows were on their way")
+        found = self._feeds.get(key)
+        if found is not None:
+            return found  # reopened while the rows were on their way: whoever began in it is not to be left behind
         # No await from here on: what the ring holds behind the seed is folded before anything new is.
         feed = Feed(key, partition, ring, seed, self._encode, self._ask, self._recent, generation)
         self._note(feed)

@@ -60,6 +60,8 @@ class Lane:
     _brought_at: float = -math.inf
     _gathered: int = 0
     _given_at: float = -math.inf
+    _giving: asyncio.Future[None] | None = None
+    """The pause behind which what gathers is given out."""
 
     def brought(self) -> None:
         """What would have come with the next fetch is here already."""
@@ -72,15 +74,18 @@ class Lane:
             records: How many were brought.
             give: Gives out all that has gathered.
         """
-        waits = self._gathered > 0
         self._gathered += records
         left = self._given_at + self.pause.least_ms / 1000 - asyncio.get_running_loop().time()
         if self._gathered >= FULL_RECORDS or left <= 0 or self.wanted():
             self._give(give)
-        elif not waits:
-            self._pause(left).add_done_callback(lambda _over: self._give(give))
+        elif self._giving is None:
+            self._giving = self._pause(left)
+            self._giving.add_done_callback(lambda over: self._give(give) if over is self._giving else None)
 
     def _give(self, give: Callable[[], None]) -> None:
+        giving, self._giving = self._giving, None
+        if giving is not None and not giving.done():
+            giving.cancel()  # or each flood would leave one more behind, and what follows would gather no more
         if self._gathered:
             self._gathered, self._given_at = 0, asyncio.get_running_loop().time()
             give()

@@ -127,3 +127,19 @@ async def test_where_the_ring_lost_what_waited_for_the_tasks_everybody_begins_an
         world.read(task(50))
         assert sink.told == ["gap team:1 overflow", "snapshot team:1@31", "event team:1@32"]
     await world.hub.stop()
+
+
+async def test_there_is_one_feed_of_a_key_though_one_is_reopened_while_another_is_being_opened(world: World) -> None:
+    world.read(*BEGINNING, task(10))
+    listener = world.come(ME, sink := FakeSink(rich=True))
+    plan = await world.hub.plan(listener, "team:1", None, snapshot=True)
+    assert plan is not None
+    world.hub.feeds.close(plan.feed)
+    world.owner.held = []
+    opening = asyncio.ensure_future(world.hub.feed("team:1"))
+    await turns()
+    assert world.hub.subscribe(listener, plan)
+    world.owner.release()
+    assert await opening is plan.feed
+    world.read(task(11))
+    assert sink.told == ["snapshot team:1@2", "event team:1@3"]

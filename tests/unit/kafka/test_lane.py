@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kafka.lane import ALONE_SECONDS, FULL_BYTES, HELD_SECONDS, HELD_STEP_SECONDS, Lane, Pause
+from app.kafka.lane import ALONE_SECONDS, FULL_BYTES, FULL_RECORDS, HELD_SECONDS, HELD_STEP_SECONDS, Lane, Pause
 from tests.unit.kafka.clock import jumping
 
 FOR_EVER = Pause(least_ms=3_600_000, most_ms=3_600_000)
@@ -182,3 +182,16 @@ async def test_a_lane_is_not_held_for_ever() -> None:
 
 def test_lanes_are_told_apart_though_they_are_alike() -> None:
     assert len({Lane(), Lane()}) == 2
+
+
+@jumping
+async def test_a_flood_leaves_no_pauses_behind() -> None:
+    lane, given = Lane(Pause(least_ms=200, most_ms=200), gathers=True), list[float]()
+    clock = asyncio.get_running_loop().time
+    for records, times in ((FULL_RECORDS // 2, 40), (1, 100)):
+        given.clear()
+        for _ in range(times):
+            lane.gather(records, lambda: given.append(clock()))
+            await asyncio.sleep(0.01)
+    assert len(given) <= 6
+    assert len(lane._paused) <= 1
