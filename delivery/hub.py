@@ -213,7 +213,8 @@ class Hub(Service):
     async def _restore(self, feed: Feed) -> None:
         """Bring a feed's tasks back."""
         try:
-            _partition, _ring, seed = await self._owners.seed(feed.key)
+            # What the view has folded it does not fold again: rows that lack it would be the tasks as they were.
+            _partition, _ring, seed = await self._owners.seed(feed.key, feed.head)
         except Unavailable:
             self.feeds.close(feed)
             for cursor in list(feed.cursors):

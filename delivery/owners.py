@@ -54,8 +54,12 @@ class Owners:
         """Where a key's records are."""
         return partition_of(key.encode(), self._topics[UNIFIED])
 
-    async def seed(self, key: str) -> tuple[int, Ring, Seed]:
+    async def seed(self, key: str, reaches: int = -1) -> tuple[int, Ring, Seed]:
         """A key's partition, its ring, and a seed that the ring leads on from.
+
+        Args:
+            key: The key.
+            reaches: An offset; the seed is the fold of the record there, and of all before it.
 
         Raises:
             Unavailable: The owner, or the tail, stayed out of reach for `JOIN_SECONDS`.
@@ -74,9 +78,9 @@ class Owners:
             if not await self.tail.wait_for(partition, seed.offset, max(0.0, deadline - monotonic())):
                 break
             ring = self.tail.ring(partition)
-            if seed.offset + 1 >= ring.start:
+            if seed.offset >= reaches and seed.offset + 1 >= ring.start:
                 return partition, ring, seed
-            await asyncio.sleep(RETRY_SECONDS)  # the fold is further behind than the ring reaches
+            await asyncio.sleep(RETRY_SECONDS)  # the fold is further behind than is asked for, or than the ring reaches
         raise Unavailable(f"the owner of {key} is out of reach") from why
 
     async def read_candidates(self, user_id: int) -> None:

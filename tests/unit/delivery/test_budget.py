@@ -92,3 +92,20 @@ async def test_an_owner_that_stays_away_ends_those_who_wait(world: World, monkey
     world.read(task(10))
     await until(lambda: sink.given_up == 1)
     assert world.hub.feeds.get("team:1") is None
+
+
+async def test_tasks_are_not_brought_back_older_than_what_was_folded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("delivery.owners.RETRY_SECONDS", 0.001)
+    world.read(*BEGINNING, task(10, title="old"))
+    _, sink = await world.listen(ME)
+    world.read(task(11, title="new"))
+    feed = world.hub.feeds.get("team:1")
+    assert feed is not None
+    feed.view.forget_tasks()
+    world.owner.behind = 2
+    world.read(task(12, number=2))
+    await until(lambda: len(world.owner.asked) > 5)
+    assert sink.offsets("team:1") == [3], "the owner lacks what was folded here"
+    world.owner.behind = 0
+    await until(lambda: len(sink.entries) == 2)
+    assert [one["title"] for one in feed.view.tasks()] == ["new", "12"]
