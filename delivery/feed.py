@@ -56,6 +56,8 @@ class Feed:
         self.cursors: dict[Cursor, None] = {}
         self.waiting = False
         """Whether the tasks are on their way here, and what comes meanwhile waits in the ring."""
+        self._seen = seed.offset
+        """Up to here nothing of this key is missing beside what `head` says: none of it came, or it is folded."""
         self.behind = False
         """Whether the ring may hold records that are not folded yet, and so are delivered to nobody."""
         self._ask = ask
@@ -121,6 +123,7 @@ class Feed:
         if self.view.tasks_known and not self.waiting:
             return True
         if not self.waiting:
+            self.rest()
             self.waiting = self.behind = True
             self._ask(self)
         return False
@@ -138,23 +141,33 @@ class Feed:
             with suppress(BadRecord):
                 record = entry.shared(self._recent)
         if record is not None and not (self.view.can_fold(record.unified.event) or self.need_tasks()):
+            self._seen = entry.offset - 1
             return None
         change = self.fold(entry, record)
         if change is not None:
             self.deliver(entry, change)
         return change
 
+    def rest(self) -> None:
+        """What comes from now on is not folded until `restored`, or `go_on`: the tasks are missing, or this feed is being closed."""
+        if not self.waiting:
+            self._seen = self.ring.newest_offset
+
+    def _missed(self, limit: int | None = None) -> list[Entry] | None:
+        return self.ring.after(self.key, max(self.head, self._seen), limit)
+
     @property
     def torn(self) -> bool:
-        """Whether the ring no longer holds all that waits, or came while this feed was closed."""
-        return self.ring.after(self.key, self.head, 1) is None
+        """Whether the ring no longer holds all that came since this feed rests."""
+        return self._missed(1) is None
 
     def go_on(self) -> bool:
         """Fold what came while this feed was closed; whether it is all there."""
-        if self.torn:
+        missed = self._missed()
+        if missed is None:
             return False
         self.waiting = self.behind = False  # who was asked for the tasks gave up when it was closed
-        for entry in self.ring.after(self.key, self.head) or ():
+        for entry in missed:
             self.take(entry)
         self.flush()
         return True
@@ -165,7 +178,7 @@ class Feed:
         self.waiting = False
         self._snapshot = None
         done = []
-        for entry in self.ring.after(self.key, self.head) or ():
+        for entry in self._missed() or ():
             change = self.take(entry)
             if change is not None:
                 done.append((entry, change))

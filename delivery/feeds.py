@@ -137,9 +137,10 @@ class Feeds:
         before = monotonic() - IDLE_SECONDS
         for key, since in list(self._used.items()):
             feed = self._feeds.get(key)
-            if feed is None or (since < before and not feed.cursors):
+            if feed is None:
                 del self._used[key]
-                self._feeds.pop(key, None)
+            elif since < before and not feed.cursors:
+                self.close(feed)
 
     def shrink(self) -> None:
         """Keep to the budget: close the feeds without listeners that were used longest ago, then drop the tasks of others."""
@@ -160,6 +161,7 @@ class Feeds:
     def close(self, feed: Feed) -> None:
         """Close a feed."""
         if self._feeds.get(feed.key) is feed:
+            feed.rest()
             del self._feeds[feed.key]
             self._used.pop(feed.key, None)
 

@@ -221,8 +221,8 @@ class Hub(Service):
                 cursor.unwatch()  # who is a member is not followed any more
                 cursor.listener.sink.unavailable()
             return
-        if self.feeds.get(feed.key) is not feed:
-            return
+        if self.feeds.get(feed.key) is not feed or not feed.waiting:
+            return  # closed meanwhile; or reopened, and others have brought them
         if feed.torn:
             self.feeds.close(feed)
             for cursor in list(feed.cursors):

@@ -56,6 +56,11 @@ class Ring:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def newest_offset(self) -> int:
+        """Offset of the newest record; of the one before `start` when there is none."""
+        return self._entries[-1].offset if self._entries else self.start - 1
+
     def append(self, entry: Entry) -> None:
         """Add the newest record; the oldest ones go when the budget is spent."""
         self._entries.append(entry)

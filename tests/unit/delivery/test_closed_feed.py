@@ -12,6 +12,7 @@ from tests.unit.delivery.fakes import FakeSink, record, turns, until
 from tests.unit.delivery.test_budget import BEGINNING, ME, task
 from tests.unit.delivery.test_hub import World
 from tests.unit.delivery.test_hub import world as world  # noqa: PLC0414  (a fixture)
+from tests.unit.domain.naive_model import Record
 
 MANY = range(1, 41)
 
@@ -143,3 +144,43 @@ async def test_there_is_one_feed_of_a_key_though_one_is_reopened_while_another_i
     assert await opening is plan.feed
     world.read(task(11))
     assert sink.told == ["snapshot team:1@2", "event team:1@3"]
+
+
+def others_records(count: int) -> list[Record]:
+    """Records of another team that fill the ring."""
+    return [record("team.updated", 20 + n, team=2, name=str(n)) for n in range(count)]
+
+
+@pytest.mark.parametrize("rich", [False, True])
+async def test_nothing_is_lost_of_a_team_that_was_quiet_while_the_ring_went_past_it(rich: bool) -> None:
+    world = World(ring_bytes=5000)
+    await world.hub.start()
+    world.read(*BEGINNING)
+    _, sink = await world.listen(ME, FakeSink(rich=rich))
+    feed = team_feed(world)
+    world.read(*others_records(30))
+    feed.view.forget_tasks()
+    world.owner.held = []
+    world.read(task(58), task(59))
+    await turns()
+    world.owner.release()
+    world.owner.held = None
+    await until(lambda: feed.head == len(world.log.records) - 1)
+    assert [one["data"]["title"] for one in sink.messages()] == ["58", "59"]
+    assert not sink.given_up
+    await world.hub.stop()
+
+
+async def test_a_feed_that_was_quiet_while_the_ring_went_past_it_is_reopened() -> None:
+    world = World(ring_bytes=5000)
+    world.read(*BEGINNING)
+    listener = world.come(ME, sink := FakeSink(rich=True))
+    plan = await world.hub.plan(listener, "team:1", None, snapshot=False)
+    assert plan is not None
+    world.read(*others_records(30))
+    world.hub.feeds.close(plan.feed)
+    world.read(task(58))
+    assert world.hub.subscribe(listener, plan)
+    world.read(task(59))
+    assert [one["data"]["title"] for one in sink.messages()] == ["59"]
+    assert plan.feed.view.tasks()
