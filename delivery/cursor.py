@@ -154,8 +154,11 @@ class Cursor:
         return True
 
     def catch_up_by(self, run: Run) -> bool:
-        """`catch_up` where a run is, as a rule, all that waits; whether it was, and was written as one."""
-        if not self.lagging or self.position != run.first.offset - 1 or self._holds_more():
+        """`catch_up` where a run is, as a rule, all that waits; whether it was, and was written as one.
+
+        Nothing of the feed stands between where this one is and the run.
+        """
+        if not self.lagging or self._holds_more():
             self.catch_up()
             return False
         self.lagging = False

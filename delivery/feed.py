@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from time import time
@@ -16,12 +15,10 @@ from delivery.cursor import Cursor
 from delivery.entry import Entry, type_of
 from delivery.listener import LeftReason
 from delivery.ring import Ring
+from delivery.rounds import Rounds
 from delivery.run import RUN_BYTES, Run
 from delivery.view import Change, View
 from tables.seed import Seed
-
-PASS = 500
-"""Sockets that one run of events is written to before others get their turn."""
 
 Encode = Callable[["Feed"], Sequence[bytes]]
 """Encodes a feed's state as it is now, as the messages that are sent."""
@@ -33,7 +30,16 @@ class Feed:
     """Folds each record of its key once, and moves the cursors on."""
 
     def __init__(  # noqa: PLR0917  (made in one place)
-        self, key: str, partition: int, ring: Ring, seed: Seed, encode: Encode, ask: Ask, recent: RecentRecords, generation: int = 0
+        self,
+        key: str,
+        partition: int,
+        ring: Ring,
+        seed: Seed,
+        encode: Encode,
+        ask: Ask,
+        recent: RecentRecords,
+        rounds: Rounds,
+        generation: int = 0,
     ) -> None:
         """Begin with the rows as they stood at the seed's offset, and fold what the ring holds behind it.
 
@@ -64,6 +70,7 @@ class Feed:
         self._recent = recent
         self._unsent: list[Entry] = []
         self._unsent_bytes = 0
+        self._rounds = rounds
         for entry in ring.after(key, seed.offset) or ():
             self.fold(entry)
 
@@ -230,15 +237,14 @@ class Feed:
             return
         run = Run(self._unsent)
         self._unsent, self._unsent_bytes = [], 0
-        cursors = list(self.cursors)
-        for cursor in cursors[PASS:]:
-            cursor.postpone(run.first)
-        self._count(run, sum([cursor.deliver_run(run) for cursor in cursors[:PASS]]))
-        if len(cursors) > PASS:
-            self._go_on(cursors[PASS:], run)
+        if self._rounds.needed_by(self):
+            self._rounds.add(self, run)
+        else:
+            self.count(run, sum([cursor.deliver_run(run) for cursor in list(self.cursors)]))
 
     @staticmethod
-    def _count(run: Run, sockets: int) -> None:
+    def count(run: Run, sockets: int) -> None:
+        """Count what was written to so many sockets."""
         if sockets:
             now = time()
             metrics.DELIVERIES.inc(sockets * len(run.entries))
@@ -253,26 +259,11 @@ class Feed:
             for cursor in cursors:
                 if cursor.listener.user_id in left:
                     cursor.leave(entry.offset, reason)
-        for cursor in cursors[:PASS]:
-            cursor.deliver(entry)
-        if len(cursors) > PASS:
-            for cursor in cursors[PASS:]:
-                cursor.postpone(entry)
-            self._go_on(cursors[PASS:])
-
-    def _go_on(self, cursors: list[Cursor], run: Run | None = None) -> None:
-        """Let the rest of a large team catch up, a pass at a time, with others in between."""
-
-        def step() -> None:
-            if run is None:
-                for cursor in cursors[:PASS]:
-                    cursor.catch_up()
-            else:
-                self._count(run, sum([cursor.catch_up_by(run) for cursor in cursors[:PASS]]))
-            if len(cursors) > PASS:
-                self._go_on(cursors[PASS:], run)
-
-        asyncio.get_running_loop().call_soon(step)
+        if self._rounds.needed_by(self):
+            self._rounds.add_alone(self, entry)
+        else:
+            for cursor in cursors:
+                cursor.deliver(entry)
 
     def place(self, cursor: Cursor) -> None:
         """Take a new listener, and deliver what waits for it."""
@@ -285,5 +276,6 @@ class Feed:
         """End a listener's place."""
         cursor.unwatch()
         self.cursors.pop(cursor, None)
+        self._rounds.discard(cursor)
         if cursor.listener.cursors.get(self.key) is cursor:
             del cursor.listener.cursors[self.key]

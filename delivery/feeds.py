@@ -11,6 +11,7 @@ from app.errors import Unavailable
 from delivery.feed import Ask, Encode, Feed
 from delivery.owners import JOIN_SECONDS
 from delivery.ring import Ring
+from delivery.rounds import Rounds
 from tables.seed import Seed
 
 IDLE_SECONDS = 60.0
@@ -39,6 +40,7 @@ class Feeds:
         self._ask = ask
         self._budget = budget
         self._recent = recent
+        self._rounds = Rounds()
         self._generation = 0
         self.slots = asyncio.Semaphore(JOINS_AT_ONCE)
         """Held by those who wait for a feed, or for what its log holds: so many at once that owners are not flooded."""
@@ -117,7 +119,7 @@ class Feeds:
         if found is not None:
             return found  # reopened while the rows were on their way: whoever began in it is not to be left behind
         # No await from here on: what the ring holds behind the seed is folded before anything new is.
-        feed = Feed(key, partition, ring, seed, self._encode, self._ask, self._recent, generation)
+        feed = Feed(key, partition, ring, seed, self._encode, self._ask, self._recent, self._rounds, generation)
         self._note(feed)
         if self._about > self._budget:
             self.shrink()

@@ -18,6 +18,7 @@ from delivery.hub import Hub
 from delivery.listener import Listener
 from delivery.owners import Seeds
 from delivery.ring import Ring
+from delivery.rounds import Rounds
 from delivery.run import Run
 from tables.seed import Seed
 from tests.unit.domain.naive_model import Record
@@ -325,7 +326,7 @@ class Client:
 
 def feed_of(ring: Ring, seed: Seed) -> Feed:
     """A team's feed, from a seed on."""
-    return Feed("team:1", 0, ring, seed, encoded, lambda _feed: None, RecentRecords())
+    return Feed("team:1", 0, ring, seed, encoded, lambda _feed: None, RecentRecords(), Rounds())
 
 
 def hub_of(log: Log, owner: Owner) -> Hub:

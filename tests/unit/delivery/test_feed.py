@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from app import metrics
 from delivery.cursor import Cursor
-from delivery.feed import PASS
+from delivery.rounds import AT_ONCE, PASS, Rounds
 from delivery.run import RUN_BYTES
 from tables.seed import Seed
 from tests.unit.delivery.fakes import Client, FakeSink, Log, entry_of, feed_of, listener_of, record, rows_of, turns
@@ -350,17 +350,74 @@ def test_a_sink_of_its_own_kind_gets_event_by_event() -> None:
     assert (sink.offsets("team:1"), sink.writes, cursor.lagging) == ([2, 3, 4, 5], 4, False)
 
 
-async def test_the_rest_of_a_large_team_gets_the_run_as_one_too_and_what_came_meanwhile() -> None:
-    world, sinks = World(BEGINNING), [FakeSink() for _ in range(2 * PASS + 10)]
+async def test_a_large_team_gets_a_run_as_one_a_pass_in_a_turn_and_what_came_meanwhile_with_it() -> None:
+    world, sinks = World(BEGINNING), [FakeSink() for _ in range(AT_ONCE + 10)]
     for sink in sinks:
         world.listener(sink)
     world.append(*tasks(5), together=True)
+    await turns(1)
     assert [len(sink.entries) for sink in (sinks[0], sinks[PASS - 1], sinks[PASS], sinks[-1])] == [5, 5, 0, 0]
     world.append(*tasks(3), together=True)
-    await turns()
+    await turns(40)
     assert all(sink.offsets("team:1") == list(range(2, 10)) for sink in sinks)
     assert {sink.writes for sink in sinks[:PASS]} == {2}
-    assert max(sink.writes for sink in sinks) <= 4
+    assert {sink.writes for sink in sinks[PASS:]} == {1}
+
+
+async def test_two_large_teams_take_turns() -> None:
+    rounds, worlds = Rounds(), [World(BEGINNING) for _ in range(2)]
+    sinks = [[FakeSink() for _ in range(AT_ONCE + 1)] for _ in worlds]
+    for world, of_it in zip(worlds, sinks, strict=True):
+        world.feed._rounds = rounds
+        for sink in of_it:
+            world.listener(sink)
+        world.append(*tasks(1), together=True)
+    reached: list[tuple[int, ...]] = []
+    while not reached or min(reached[-1]) <= AT_ONCE:
+        await turns(1)
+        reached.append(tuple(sum(bool(sink.entries) for sink in of_it) for of_it in sinks))
+    assert reached[:4] == [(PASS, 0), (PASS, PASS), (2 * PASS, PASS), (2 * PASS, 2 * PASS)]
+
+
+async def test_what_is_more_than_an_event_goes_through_a_large_team_in_its_place() -> None:
+    world, sinks = World(BEGINNING), [FakeSink() for _ in range(AT_ONCE + 10)]
+    leaver = FakeSink()
+    for sink in sinks:
+        world.listener(sink)
+    world.listener(leaver, user=OTHER)
+    world.append(*tasks(2), together=True)
+    world.append(record("team.member_removed", 50, userId=OTHER), together=True)
+    world.append(*tasks(2), together=True)
+    await turns(40)
+    assert all(sink.offsets("team:1") == [2, 3, 4, 5, 6] for sink in sinks)
+    assert leaver.offsets("team:1") == [2, 3, 4]
+
+
+async def test_who_leaves_while_a_round_is_under_way_gets_nothing_more() -> None:
+    world, sinks = World(BEGINNING), [FakeSink() for _ in range(AT_ONCE + 10)]
+    cursors = [world.listener(sink) for sink in sinks]
+    world.append(*tasks(1), together=True)
+    for cursor in cursors[PASS // 2 :]:
+        world.feed.remove(cursor)
+    await turns(40)
+    assert sum(bool(sink.entries) for sink in sinks) == PASS // 2
+
+
+async def test_a_socket_that_takes_nothing_finds_what_the_round_no_longer_holds_in_the_ring() -> None:
+    world, sinks = World(BEGINNING), [FakeSink() for _ in range(AT_ONCE)]
+    slow = FakeSink(room=0)
+    for sink in sinks:
+        world.listener(sink)
+    cursor = world.listener(slow)
+    for _ in range(20):
+        world.append(*(record("task.updated", 50, taskId=1, creatorId=1, title="x" * 9000) for _ in range(2)), together=True)
+    await turns(40)
+    slow.room = None
+    world.append(*tasks(1), together=True)
+    cursor.catch_up()
+    await turns(40)
+    assert all(sink.offsets("team:1") == sinks[0].offsets("team:1") for sink in [*sinks, slow])
+    assert len(slow.entries) == 41
 
 
 def test_deliveries_are_counted_by_socket_and_event() -> None:

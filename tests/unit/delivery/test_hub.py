@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.domain.events import Source, UnifiedEvent
 from app.errors import Unavailable
-from delivery import feeds, joins, listeners, owners
+from delivery import feeds, joins, listeners, owners, rounds
 from delivery.hub import Hub
 from delivery.listener import Listener
 from tests.unit.delivery.fakes import Clock, FakeSink, Log, Owner, hub_of, listener_of, record, turns, until
@@ -549,6 +550,12 @@ async def play(history: list[Record], steps: list[tuple[str, Any]]) -> None:
 @given(_histories, _steps)
 def test_each_listener_gets_exactly_what_is_theirs_once_and_in_order(history: list[Record], steps: list[tuple[str, Any]]) -> None:
     asyncio.run(play(history, steps))
+
+
+@given(_histories, _steps)
+def test_so_does_each_of_a_large_team_that_is_reached_in_passes(history: list[Record], steps: list[tuple[str, Any]]) -> None:
+    with patch.object(rounds, "AT_ONCE", 0), patch.object(rounds, "PASS", 2):
+        asyncio.run(play(history, steps))
 
 
 async def race(history: list[Record], steps: list[str], users: list[int], behind: int) -> None:
