@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from delivery.entry import Entry
@@ -83,7 +84,7 @@ class Listener:
         self.presence = False
         """Whether it is told who is online in teams that come by themselves."""
         self.cursors: dict[str, Cursor] = {}
-        self.noted: dict[int, int] = {}
+        self.noted: Mapping[int, int] = {}
         """The offset in each partition behind which it gets records."""
         self.since = 0.0
         """When those were noted, on the monotonic clock."""

@@ -14,6 +14,8 @@ class Listeners:
     def __init__(self, owners: Owners) -> None:
         self._owners = owners
         self._by_user: dict[int, dict[Listener, None]] = {}
+        self._noted: dict[int, int] = {}
+        """What was noted last: many come at once, and one of these takes more than the rest of a listener."""
 
     def __bool__(self) -> bool:
         return bool(self._by_user)
@@ -35,7 +37,10 @@ class Listeners:
         """Note where the tail is: what a listener joins from now on it gets from here."""
         listener.since = monotonic()
         listener.heard.clear()
-        listener.noted = {partition: offset - 1 for partition, offset in self._owners.tail.offsets().items()}
+        noted = {partition: offset - 1 for partition, offset in self._owners.tail.offsets().items()}
+        if noted != self._noted:
+            self._noted = noted
+        listener.noted = self._noted
 
     def remove(self, listener: Listener) -> bool:
         """Forget a listener; whether it was known."""

@@ -7,13 +7,18 @@ there is anyway, and no task.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web import Application, AppRunner, BaseRequest, Server, StreamResponse
 from aiohttp.web_protocol import RequestHandler
 
 from web.problems import Problem
+
+if TYPE_CHECKING:
+    from aiohttp._websocket.reader import WebSocketReader
 
 IDLE_SECONDS: Final = 75.0
 """How long a connection may do nothing between requests: longer than a proxy keeps it (nginx: 60 s), so that it is the proxy who closes."""
@@ -51,6 +56,9 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Take what the client sent."""
         super().data_received(data)
+        if self._payload_parser is not None:
+            return
+        self._drop_raw_headers()
         waiter = self._waiter
         if waiter is None or waiter.done():  # a request is complete, or it is no HTTP any more
             self._head_bytes = 0
@@ -61,6 +69,17 @@ class Connection(RequestHandler):
         self._head_bytes += len(data)
         if self._head_bytes > HEAD_BYTES:
             self.force_close()
+
+    def set_parser(self, parser: WebSocketReader, data_received_cb: Callable[[], None] | None = None) -> None:
+        """Take what the client sends for WebSocket frames from now on."""
+        super().set_parser(parser, data_received_cb)
+        self._parser = None  # which is there for as long as the connection otherwise, and reads nothing more
+
+    def _drop_raw_headers(self) -> None:
+        """A request keeps its headers twice, and a socket's request is there as long as the socket: nobody here reads the bytes."""
+        for place, (message, payload) in enumerate(self._messages):
+            if isinstance(message, RawRequestMessage) and message.raw_headers:
+                self._messages[place] = message._replace(raw_headers=()), payload
 
     def handle_error(
         self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None

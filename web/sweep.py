@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -41,9 +41,9 @@ class Sweep:
         """Note who has sent a request to an application."""
 
         @web.middleware
-        async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
+        def note(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
             self._asked[request.protocol] = request.path
-            return await handler(request)
+            return handler(request)  # nothing to do behind it: a coroutine would be there as long as a socket
 
         application.middlewares.append(note)
 

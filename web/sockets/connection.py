@@ -19,6 +19,8 @@ from web.sockets.sink import PlainSink
 
 HEARTBEAT_SECONDS = 25
 PONG_SECONDS = 10.0
+PING = b"\x89\x00"
+"""A frame: a ping without data (RFC 6455, section 5.5.2)."""
 END_SECONDS = 15.0
 """A socket that is closed, by either side, is gone after so long. It is longer than aiohttp waits for the answer to a close frame."""
 
@@ -45,7 +47,8 @@ class Connection(ABC):
         self._limited = False
         self._close_frame: bytes | None = None
         """What ends it from this side; nothing else is sent behind that."""
-        self._ponged = asyncio.Event()
+        self._beat_timer: asyncio.TimerHandle | None = None
+        """One timer, and no task: most of what there is of a connection that says nothing would be its heartbeat."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
@@ -53,12 +56,13 @@ class Connection(ABC):
         try:
             await self.before_handshake()
             await self._socket.prepare(request)
+            self._socket.headers.clear()  # they have been written
             self._transport = request.transport
             if self._close_frame is not None:  # it was ended while the answer to the handshake was being written
                 self._say_close()
             else:
                 self.sink.start(request)
-                self.spawn(self._beat())
+                self._beat_in()
                 self.spawn(self.run())
             async for message in self._socket:
                 if self._close_frame is None:
@@ -100,6 +104,8 @@ class Connection(ABC):
     def _leave(self) -> None:
         """Deliver nothing more, and do nothing more."""
         self.sink.stop()
+        if self._beat_timer is not None:
+            self._beat_timer.cancel()
         if self.listener is not None:
             self.hub.unregister(self.listener)
         for task in self._tasks:
@@ -141,22 +147,27 @@ class Connection(ABC):
         if message.type is WSMsgType.PING:
             await self._socket.pong(message.data)
         elif message.type is WSMsgType.PONG:
-            self._ponged.set()
+            self._beat_in()
         elif message.type is WSMsgType.BINARY:
             self.close(CloseCode.UNSUPPORTED_DATA)
         elif message.type is WSMsgType.TEXT:
             await self.text(message.data)
 
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            self._ponged.clear()
-            try:
-                await self._socket.ping()
-                await asyncio.wait_for(self._ponged.wait(), PONG_SECONDS)
-            except TimeoutError:
-                metrics.DROPPED_CLIENTS.labels(reason="no_pong").inc()
-                self.close(CloseCode.NO_PONG)
-                return
-            except ConnectionError:
-                return
+    def _beat_in(self) -> None:
+        """The client is there: ask it again later."""
+        if self._beat_timer is not None:
+            self._beat_timer.cancel()
+        self._beat_timer = asyncio.get_running_loop().call_later(HEARTBEAT_SECONDS, self._beat)
+
+    def _beat(self) -> None:
+        """Ask whether the client is still there."""
+        transport = self._transport
+        if transport is None or self._close_frame is not None or transport.is_closing():
+            return
+        transport.write(PING)
+        self._beat_timer = asyncio.get_running_loop().call_later(PONG_SECONDS, self._miss)
+
+    def _miss(self) -> None:
+        """It is not, or it answers nothing any more."""
+        if self.close(CloseCode.NO_PONG):
+            metrics.DROPPED_CLIENTS.labels(reason="no_pong").inc()

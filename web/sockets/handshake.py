@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import weakref
 from time import monotonic
 
 from aiohttp import web
@@ -47,8 +46,8 @@ class Sockets(Service):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._context = context
-        self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
-        self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
+        self._open: set[Connection] = set()
+        self._streams: set[EventStream] = set()
         self._delay = Delay()
         self._places = Places(context.settings, monotonic())
         self._trusted = trusted_networks(context.settings.trusted_proxies)
@@ -60,7 +59,10 @@ class Sockets(Service):
             raise Problem(426, "this is a WebSocket endpoint", headers={"Upgrade": "websocket", "Connection": "Upgrade"})
         seat = self._enter(request)
         try:
-            return await self._admit(request, seat)
+            admitted = await self._admit(request, seat)
+            if isinstance(admitted, CloseCode):
+                return await refuse(request, admitted)
+            return await self._serve(request, admitted)
         finally:
             seat.leave()
 
@@ -113,26 +115,27 @@ class Sockets(Service):
             metrics.CONNECTIONS.labels(mode="sse").dec()
             self._streams.discard(opened)
 
-    async def _admit(self, request: web.Request, seat: Seat) -> web.StreamResponse:
+    async def _admit(self, request: web.Request, seat: Seat) -> Connection | CloseCode:
+        """The connection that a client may have, or why it may have none."""
         context = self._context
         rich = RichConnection.subprotocol in offered(request)
         try:
             caller = await authenticate_socket(request, context.settings, context.authenticator)
         except BadToken:
-            return await refuse(request, CloseCode.UNAUTHENTICATED)
+            return CloseCode.UNAUTHENTICATED
         except KeysUnavailable:
-            return await refuse(request, CloseCode.UNAVAILABLE)
+            return CloseCode.UNAVAILABLE
         if caller is not None and caller.user_id is not None and not seat.take_user(caller.user_id):
             raise user_full()
         if rich:
-            return await self._serve(request, self._rich(caller, seat))
+            return self._rich(caller, seat)
         if caller is None or caller.user_id is None:
-            return await refuse(request, CloseCode.UNAUTHENTICATED)
+            return CloseCode.UNAUTHENTICATED
         teams = [user_id_of(text) for text in request.query.getall("teamId", [])]
         if None in teams:
-            return await refuse(request, CloseCode.PROTOCOL_VIOLATION)
+            return CloseCode.PROTOCOL_VIOLATION
         wanted = frozenset(team for team in teams if team) or None
-        return await self._serve(request, PlainConnection(context.hub, caller.user_id, wanted, caller.close_at))
+        return PlainConnection(context.hub, caller.user_id, wanted, caller.close_at)
 
     def _rich(self, caller: Caller | None, seat: Seat) -> RichConnection:
         context = self._context

@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestServer
 
 from app import metrics
 from tests.kafka.waiting import eventually
+from web.sockets import connection as connections
 from web.sockets.close_codes import CloseCode
 from web.sockets.connection import Connection
 from web.sockets.sink import MAX_UNSENT_BYTES, RichSink
@@ -132,6 +133,34 @@ async def ended(reader: asyncio.StreamReader) -> bytes:
 
 
 DISCONNECTED = b"\x88\x0e" + (4502).to_bytes(2, "big") + b"disconnected"
+
+
+PING, PONG = b"\x89\x00", 0xA
+
+
+async def test_who_answers_pings_stays_and_who_does_not_is_closed(line: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEARTBEAT_SECONDS", 0.01)
+    before = metrics.REGISTRY.get_sample_value("teamcast_dropped_clients_total", {"reason": "no_pong"}) or 0.0
+    _connection, reader, writer, _head = await line(nothing)
+    for _ in range(3):
+        assert await asyncio.wait_for(reader.readexactly(2), 5) == PING
+        writer.write(masked(PONG, b""))
+    assert await asyncio.wait_for(reader.readexactly(2), 5) == PING
+    monkeypatch.setattr(connections, "PONG_SECONDS", 0.01)
+    writer.write(masked(PONG, b""))
+    assert (await asyncio.wait_for(reader.readexactly(6), 5))[:2] == PING
+    assert metrics.REGISTRY.get_sample_value("teamcast_dropped_clients_total", {"reason": "no_pong"}) == before + 1
+
+
+async def test_a_connection_that_ended_leaves_no_timer(line: Any) -> None:
+    connection, reader, writer, _head = await line(nothing)
+    writer.write(masked(8, (1000).to_bytes(2, "big")))
+    await ended(reader)
+
+    async def cancelled() -> bool:
+        return connection._beat_timer is not None and connection._beat_timer.cancelled()
+
+    await eventually(cancelled, bool)
 
 
 async def test_a_socket_that_is_closed_stays_until_the_client_has_answered(line: Any) -> None:
