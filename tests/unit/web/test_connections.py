@@ -41,12 +41,16 @@ async def _late(_request: web.Request) -> web.StreamResponse:
     return web.Response(body=b"late")
 
 
+def _parser(request: web.Request) -> object:
+    return request.protocol._parser
+
+
 async def _socket(request: web.Request) -> web.StreamResponse:
     assert request.raw_headers == ()
-    assert request.protocol._parser is not None
+    assert _parser(request) is not None
     socket = web.WebSocketResponse()
     await socket.prepare(request)
-    assert request.protocol._parser is None, "it is there as long as the socket, and of no use"
+    assert _parser(request) is None, "it is there as long as the socket, and of no use"
     async for message in socket:
         await socket.send_str(message.data)
     return socket
