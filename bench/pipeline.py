@@ -5,7 +5,8 @@ python -m bench.pipeline [--peer teamcast] [--peer plain-faust] [--events 200000
 A backlog is written while the worker is held (SIGSTOP), then it runs: events a second and CPU an event until the group has committed
 every record of the source topics and of its own. The floor is aiokafka's fetch and send_batch alone over the same records. Paced loads:
 the share of a core, and the time from the producer's call to a plain tail of the unified topic. Idle: the share of a core when nothing
-happens.
+happens. Nobody listens: a team that somebody watches is folded a second time, into a view, by each worker that it is watched at.
+One more backlog is measured with the views of all teams open.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ from bench.measure import cpu_seconds
 from bench.progress import make_own
 from bench.scenarios import Roster
 from bench.servers import SERVERS, Server, present
+from bench.servers.teamcast import Teamcast
 from bench.stage import Stage, stage
+from delivery.feeds import IDLE_SECONDS
+from delivery.hub import FEEDS_SECONDS
 
 TEAMS = 1000
 WARMUP = 5000
@@ -147,6 +151,10 @@ async def compare(wanted: Wanted) -> list[Row]:
                         note(one)
                         if not plain:
                             note(await floor(on, begin, events))
+                    if events and isinstance(server, Teamcast):
+                        await server.open_views(who)
+                        note((await backlog(on, server, who, events, 0))[0] | {"load": "backlog, all watched"})
+                        await asyncio.sleep(IDLE_SECONDS + FEEDS_SECONDS)  # until the views are closed again
                     for rate in wanted.rates:
                         note(await paced(on, server, who, rate, wanted.seconds))
                     if wanted.idle:

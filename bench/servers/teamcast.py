@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
@@ -63,18 +62,26 @@ class Teamcast(Server):
             await self.worker.wait(STOP_SECONDS)
 
     async def prepare(self, roster: Roster) -> None:
-        """Write teams and members, and wait until all are known."""
+        """Write teams and members, and wait until all are in the table. It is the table that is asked: that opens no views."""
         await introduce(self.brokers, roster)
+        last = {roster.team_of(client): client for client in range(roster.clients)}
+        rows = [f"teams/{roster.team_id(index)}" for index in range(roster.teams)]
+        rows += [f"members/{roster.team_id(index)}/{roster.user_id(client)}" for index, client in last.items()]
+        await self._found([f"/api/tables/{row}" for row in rows])
+
+    async def open_views(self, roster: Roster) -> None:
+        """Ask for every team once: for a minute each is folded a second time, for who may come, as if somebody watched it."""
+        await self._found([f"/api/teams/{roster.team_id(index)}" for index in range(roster.teams)])
+
+    async def _found(self, paths: list[str]) -> None:
         async with asyncio.timeout(KNOWN_SECONDS), aiohttp.ClientSession(self.worker.url) as session:
             gate = asyncio.Semaphore(AT_ONCE)
-            await asyncio.gather(*(self._known(session, gate, roster, index) for index in range(roster.teams)))
 
-    async def _known(self, session: aiohttp.ClientSession, gate: asyncio.Semaphore, roster: Roster, index: int) -> None:
-        while True:
-            async with gate, session.get(f"/api/teams/{roster.team_id(index)}") as answer:
-                if answer.status == 200:
-                    body: dict[str, Any] = await answer.json()
-                    members = body["membersTotal"] if "membersTotal" in body else len(body["members"])
-                    if members == roster.listeners(index) + 1:
-                        return
-            await asyncio.sleep(0.1)
+            async def found(path: str) -> None:
+                while True:
+                    async with gate, session.get(path) as answer:
+                        if answer.status == 200:
+                            return
+                    await asyncio.sleep(0.1)
+
+            await asyncio.gather(*map(found, paths))
