@@ -11,7 +11,7 @@ from faust.types import AgentT, AppT, StreamT
 
 from agents.batch_rows import BatchRows
 from agents.deadletter import dead_letter
-from agents.recipients import NOBODY, Mailing, mailing, mailing_of_later
+from agents.recipients import NOBODY, Mailing, concerns_only_its_actor, mailing, mailing_of_later
 from agents.requests import address, requests
 from app import logs, metrics
 from app.domain import later_event
@@ -140,7 +140,7 @@ def fold_task(shared: SharedRecord, rows: BatchRows, *, asks: bool) -> Mailing |
     merged = shared.merged(stored)
     if merged.after is not merged.before:
         rows.put_both(key, merged.row, merged.after)
-    if not asks:
+    if not asks or concerns_only_its_actor(event, merged.before, merged.after):
         return NOBODY
     return mailing(event, (merged.says,), lambda name: merged.before if name == key else rows.row(name), rows.row)
 

@@ -10,7 +10,7 @@ what changes none (or says the same at the same time again) counts only what was
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from app.domain import state as states
 from app.domain.events import UnifiedEvent
@@ -39,6 +39,8 @@ class Mailing(NamedTuple):
 
 
 NOBODY = Mailing(())
+_CONCERNED: Final = ("creatorId", "assigneeId")
+"""Whom a task's event may reach."""
 
 
 def mailing(event: UnifiedEvent, says: Iterable[Delta], before: Rows, after: Rows) -> Mailing:
@@ -69,6 +71,13 @@ def mailing(event: UnifiedEvent, says: Iterable[Delta], before: Rows, after: Row
 def mailing_of_later(event: UnifiedEvent, after: Rows) -> Mailing:
     """`mailing` about a task event that `later_event.fold` folds: all that it says is news, and its task is there."""
     return _of_task(_Seen(event, after, after, fresh=True), ends=False)
+
+
+def concerns_only_its_actor(event: UnifiedEvent, *rows: Row | None) -> bool:
+    """Whether a task event and its row, before and afterwards, name nobody but who acted: then nobody gets a mail, whatever else is so."""
+    said = [event.data.get(field) for field in _CONCERNED]
+    held = [row.fields[field][1] for row in rows if row is not None for field in _CONCERNED if field in row.fields]
+    return all(one is None or (type(one) is int and one == event.actor_id) for one in said + held)
 
 
 class _Seen(NamedTuple):

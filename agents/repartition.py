@@ -14,7 +14,7 @@ from app.domain.decode import decode
 from app.domain.errors import BadRecord
 from app.domain.events import Source, UnifiedEvent, encode, user_key
 from app.domain.fold import MEMBERSHIP, owner_of
-from app.domain.recent_records import LARGEST_BYTES, RecentRecords
+from app.domain.recent_records import LARGEST_BYTES, RecentRecords, SharedRecord
 from app.domain.topics import UNIFIED
 from app.domain.unified import UnifiedRecord, headers_for, traceparent_of, usual_headers
 from app.kafka.deadletters import DeadLetters
@@ -78,14 +78,15 @@ class Repartition:
         routed = Routed()
         for event, source, record in in_order([list(self._decode(records, routed.dead, now_ms)) for records in parts]):
             headers = headers_for(source, traceparent_of(record.headers) if record.headers else None)
-            sent = self._unified(event, headers)
-            usual = usual_headers(headers)
-            if usual is not None and sent.value is not None and len(sent.value) <= LARGEST_BYTES:
+            key, value, usual = event.key.encode(), encode(event), usual_headers(headers)
+            made = None
+            if usual is not None and len(value) <= LARGEST_BYTES:
                 # Here it is known already what those who read it back will parse.
-                sent = sent._replace(made=self._recent.note(sent.value, usual, sent.key, UnifiedRecord(event, source)))
-            routed.events.append(sent)
+                made = self._recent.note(value, usual, key, UnifiedRecord(event, source))
+            routed.events.append(self._unified(key, value, headers, made))
             if event.type in MEMBERSHIP_KINDS:
-                routed.candidates.append(self._unified(candidate(event), headers))
+                looks_for = candidate(event)
+                routed.candidates.append(self._unified(looks_for.key.encode(), encode(looks_for), headers))
         return routed
 
     def _decode(self, records: list[Record], dead: list[Outgoing], now_ms: int) -> Iterator[Decoded]:
@@ -105,9 +106,8 @@ class Repartition:
                 metrics.CLAMPED.labels(topic=record.topic).inc()
             yield Decoded(found.event, source, record)
 
-    def _unified(self, event: UnifiedEvent, headers: list[tuple[str, bytes]]) -> Outgoing:
-        key = event.key.encode()
-        return Outgoing(UNIFIED, key, encode(event), headers, partition_of(key, self._topics[UNIFIED]))
+    def _unified(self, key: bytes, value: bytes, headers: list[tuple[str, bytes]], made: SharedRecord | None = None) -> Outgoing:
+        return Outgoing(UNIFIED, key, value, headers, partition_of(key, self._topics[UNIFIED]), made=made)
 
 
 def in_order(parts: list[list[Decoded]]) -> list[Decoded]:
