@@ -216,6 +216,8 @@ class Hub(Service):
             # What the view has folded it does not fold again: rows that lack it would be the tasks as they were.
             _partition, _ring, seed = await self._owners.seed(feed.key, feed.head)
         except Unavailable:
+            if not feed.waiting:
+                return  # closed meanwhile and reopened, and others have brought them
             self.feeds.close(feed)
             for cursor in list(feed.cursors):
                 cursor.unwatch()  # who is a member is not followed any more

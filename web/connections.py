@@ -73,7 +73,8 @@ class Connection(RequestHandler):
     def set_parser(self, parser: WebSocketReader, data_received_cb: Callable[[], None] | None = None) -> None:
         """Take what the client sends for WebSocket frames from now on."""
         super().set_parser(parser, data_received_cb)
-        self._parser = None  # which is there for as long as the connection otherwise, and reads nothing more
+        if self._upgraded:  # not yet where the request says that it has a body: aiohttp asks its parser to pause then
+            self._parser = None  # which is there for as long as the connection otherwise, and reads nothing more
 
     def _drop_raw_headers(self) -> None:
         """A request keeps its headers twice, and a socket's request is there as long as the socket: nobody here reads the bytes."""

@@ -326,7 +326,7 @@ class Client:
 
 def feed_of(ring: Ring, seed: Seed) -> Feed:
     """A team's feed, from a seed on."""
-    return Feed("team:1", 0, ring, seed, encoded, lambda _feed: None, RecentRecords(), Rounds())
+    return Feed("team:1", 0, ring, seed, encoded, lambda _feed: None, RecentRecords(), Rounds(lambda: 0.0))
 
 
 def hub_of(log: Log, owner: Owner) -> Hub:

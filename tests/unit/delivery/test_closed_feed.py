@@ -89,6 +89,27 @@ async def test_a_feed_whose_tasks_never_came_asks_for_them_again(world: World) -
     assert [one["data"]["title"] for one in sink.messages()] == ["11", "12"]
 
 
+async def test_an_answer_that_never_came_ends_nothing_where_another_one_did(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.read(*BEGINNING, task(10))
+    listener = world.come(ME, sink := FakeSink(rich=True))
+    plan = await world.hub.plan(listener, "team:1", None, snapshot=False)
+    assert plan is not None
+    refused = asyncio.get_running_loop().create_future()
+    monkeypatch.setattr(world.hub._owners, "seed", lambda _key, _upto: refused)
+    plan.feed.view.forget_tasks()
+    world.read(task(11))
+    await turns()
+    monkeypatch.undo()
+    world.hub.feeds.close(plan.feed)
+    assert world.hub.subscribe(listener, plan)
+    await until(lambda: plan.feed.head == 3)
+    refused.set_exception(Unavailable("out of reach"))
+    await turns()
+    world.read(task(12))
+    assert not sink.given_up
+    assert [one["data"]["title"] for one in sink.messages()] == ["11", "12"]
+
+
 async def test_a_feed_that_the_log_left_behind_is_out_of_reach() -> None:
     world = World(ring_bytes=2000)
     world.read(*BEGINNING)

@@ -365,7 +365,7 @@ async def test_a_large_team_gets_a_run_as_one_a_pass_in_a_turn_and_what_came_mea
 
 
 async def test_two_large_teams_take_turns() -> None:
-    rounds, worlds = Rounds(), [World(BEGINNING) for _ in range(2)]
+    rounds, worlds = Rounds(lambda: 0.0), [World(BEGINNING) for _ in range(2)]
     sinks = [[FakeSink() for _ in range(AT_ONCE + 1)] for _ in worlds]
     for world, of_it in zip(worlds, sinks, strict=True):
         world.feed._rounds = rounds
@@ -377,6 +377,32 @@ async def test_two_large_teams_take_turns() -> None:
         await turns(1)
         reached.append(tuple(sum(bool(sink.entries) for sink in of_it) for of_it in sinks))
     assert reached[:4] == [(PASS, 0), (PASS, PASS), (2 * PASS, PASS), (2 * PASS, 2 * PASS)]
+
+
+async def test_the_longer_the_turns_of_the_loop_take_the_more_passes_one_makes() -> None:
+    world, sinks, clock = World(BEGINNING), [FakeSink() for _ in range(AT_ONCE + 1)], iter([0.0, 0.02, 0.0215, 0.023, 0.0245, 0.03])
+    world.feed._rounds = Rounds(lambda: next(clock))
+    for sink in sinks:
+        world.listener(sink)
+    world.append(*tasks(1), together=True)
+    await turns(1)
+    assert sum(bool(sink.entries) for sink in sinks) == 3 * PASS
+
+
+async def test_an_event_that_came_while_nobody_was_left_is_read_from_the_ring_by_who_came_back_before_it() -> None:
+    world, sinks = World(BEGINNING), [FakeSink() for _ in range(AT_ONCE + 1)]
+    cursors = [world.listener(sink) for sink in sinks]
+    begin = world.feed.head
+    world.append(*tasks(1), together=True)
+    for cursor in cursors:
+        world.feed.remove(cursor)
+    world.append(*tasks(1), together=True)
+    back = FakeSink(room=0)
+    world.listener(back, after=begin)
+    world.append(*tasks(1), together=True)
+    back.room = None
+    await turns(3)
+    assert back.offsets("team:1") == [begin + 1, begin + 2, begin + 3]
 
 
 async def test_what_is_more_than_an_event_goes_through_a_large_team_in_its_place() -> None:

@@ -50,7 +50,7 @@ async def _socket(request: web.Request) -> web.StreamResponse:
     assert _parser(request) is not None
     socket = web.WebSocketResponse()
     await socket.prepare(request)
-    assert _parser(request) is None, "it is there as long as the socket, and of no use"
+    assert (_parser(request) is None) is not request.body_exists, "it is there as long as the socket, and of no use"
     async for message in socket:
         await socket.send_str(message.data)
     return socket
@@ -184,6 +184,19 @@ async def test_a_socket_outlives_every_deadline(port: int) -> None:
     assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
     await asyncio.sleep(IDLE_SECONDS + HEAD_SECONDS)
     writer.write(b"\x81\x82\x00\x00\x00\x00hi")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        assert await reader.readexactly(4) == b"\x81\x02hi"
+    writer.close()
+
+
+async def test_a_socket_that_is_asked_for_with_a_body_keeps_its_parser_until_that_is_read(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(
+        b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 5\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"\x81\x82\x00\x00\x00\x00hi" * 2)
     async with asyncio.timeout(PATIENCE_SECONDS):
         assert await reader.readexactly(4) == b"\x81\x02hi"
     writer.close()
