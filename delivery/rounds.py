@@ -23,8 +23,8 @@ PASS = 50
 behind one pass. Beside 19,000 listeners with 5 events/s the others' p50 was 18 ms with 50, 25 with 100, 44 with 200, 87 with 500."""
 
 SHARE = 0.2
-"""Of what else a turn of the loop took, so much more goes to passes. Where the tail reads a backlog a turn takes 20 ms and more: at one pass in
-each, who waits would fall behind what the ring holds."""
+"""So much of what else a turn of the loop took goes to passes. Where the tail reads a backlog that is 20 ms and more: at one pass in each
+turn, who waits would fall behind what the ring holds."""
 
 
 class Round:
