@@ -44,7 +44,10 @@ def merge_values(key: bytes, ours: bytes | None, theirs: bytes) -> bytes:
         return theirs
     if key == META_KEY or key.startswith(LAST_PREFIX):
         return max(ours, theirs, key=_offset)
-    return encode(merge(decode(ours), decode(theirs)))
+    newer = decode(theirs)
+    # In this order, for nearly always theirs is newer in every part: then it is the row, encoded already.
+    merged = merge(newer, decode(ours))
+    return theirs if merged is newer else encode(merged)
 
 
 def _offset(value: bytes) -> int:
