@@ -11,7 +11,7 @@ from faust.types import AgentT, AppT, StreamT
 
 from agents.batch_rows import BatchRows
 from agents.deadletter import dead_letter
-from agents.recipients import NOBODY, Mailing, concerns_only_its_actor, mailing, mailing_of_later
+from agents.recipients import NOBODY, Mailing, concerned, is_only, mailing, mailing_of_later
 from agents.requests import address, requests
 from app import logs, metrics
 from app.domain import later_event
@@ -136,11 +136,11 @@ def fold_task(shared: SharedRecord, rows: BatchRows, *, asks: bool) -> Mailing |
     if folded is not None:
         rows.put(key, folded.row)
         # Whom it concerns are its creator and assignee: where these are who acted, there is nobody, and nothing to look at.
-        return NOBODY if not asks or folded.concerns_only(event.actor_id) else mailing_of_later(event, rows.row)
+        return NOBODY if not asks or is_only(event.actor_id, (folded.creator, folded.assignee)) else mailing_of_later(event, rows.row)
     merged = shared.merged(stored)
     if merged.after is not merged.before:
         rows.put_both(key, merged.row, merged.after)
-    if not asks or concerns_only_its_actor(event, merged.before, merged.after):
+    if not asks or is_only(event.actor_id, concerned(event, merged.before, merged.after)):
         return NOBODY
     return mailing(event, (merged.says,), lambda name: merged.before if name == key else rows.row(name), rows.row)
 

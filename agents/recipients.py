@@ -73,11 +73,15 @@ def mailing_of_later(event: UnifiedEvent, after: Rows) -> Mailing:
     return _of_task(_Seen(event, after, after, fresh=True), ends=False)
 
 
-def concerns_only_its_actor(event: UnifiedEvent, *rows: Row | None) -> bool:
-    """Whether a task event and its row, before and afterwards, name nobody but who acted: then nobody gets a mail, whatever else is so."""
+def concerned(event: UnifiedEvent, *rows: Row | None) -> list[Any]:
+    """Whom a task event and its row, before and afterwards, name as creator or assignee, as they stand there."""
     said = [event.data.get(field) for field in _CONCERNED]
-    held = [row.fields[field][1] for row in rows if row is not None for field in _CONCERNED if field in row.fields]
-    return all(one is None or (type(one) is int and one == event.actor_id) for one in said + held)
+    return said + [row.fields[field][1] for row in rows if row is not None for field in _CONCERNED if field in row.fields]
+
+
+def is_only(user_id: int | None, named: Iterable[Any]) -> bool:
+    """Whether nobody but this user is named. Where that is who acted, nobody gets a mail about a task, whatever else is so."""
+    return all(one is None or (type(one) is int and one == user_id) for one in named)
 
 
 class _Seen(NamedTuple):

@@ -35,10 +35,6 @@ class Folded(NamedTuple):
     assignee: Any
     """The value of ``assigneeId``, likewise."""
 
-    def concerns_only(self, user_id: int | None) -> bool:
-        """Whether nobody but this user is the task's creator or assignee."""
-        return all(one is None or (type(one) is int and one == user_id) for one in (self.creator, self.assignee))
-
 
 def leaves(team: Row | None) -> bool:
     """Whether the row of its team stays as it is under a task's event, and hides nothing of the task."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.recipients import Mailing, mailing
+from agents.recipients import Mailing, concerned, is_only, mailing
 from app.domain.events import Source, UnifiedEvent
 from app.domain.fold import apply, deltas
 from app.domain.rows import Row
@@ -236,3 +236,17 @@ def test_a_repeat_of_anything_names_nobody_new(order: list[int], repeated: int) 
     # Whoever the row names at the event's own time may have been learned of since, from an event before it that came late.
     late = any(order.index(earlier) > order.index(repeated) for earlier in range(repeated))
     assert late or set(log.mailed(events[repeated])) <= set(first[repeated])
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [((), True), ((None, 9), True), ((9, 9), True), ((9, 7), False), ((True,), False), ((9.0,), False), (("9",), False), ((0,), False)],
+)
+def test_a_user_is_the_only_one_named_where_nobody_else_is(named: tuple[Any, ...], expected: bool) -> None:
+    assert is_only(9, named) == expected
+
+
+def test_whom_a_task_concerns_is_read_from_the_event_and_both_rows() -> None:
+    event = UnifiedEvent("team:1", "e", "task.updated", 1, 9, "2026-11-23T10:00:00.000000Z", {"assigneeId": 5})
+    before, after = Row({}, {"creatorId": ("r", 6), "title": ("r", "x")}), Row({}, {"creatorId": ("r", 7), "assigneeId": ("r", 8)})
+    assert [one for one in concerned(event, None, before, after) if one is not None] == [5, 6, 7, 8]

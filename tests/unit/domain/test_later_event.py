@@ -8,9 +8,8 @@ import orjson
 import pytest
 from hypothesis import event as note
 from hypothesis import given
-from hypothesis import strategies as st
 
-from agents.recipients import mailing
+from agents.recipients import is_only, mailing
 from app.domain import later_event, state
 from app.domain.events import Source, UnifiedEvent
 from app.domain.fold import apply, deltas
@@ -59,7 +58,7 @@ def test_a_later_event_makes_of_the_bytes_what_the_fold_makes_of_the_row(records
         assert state.tells_all(event, row, changed[key], None)
         held = {name: pair[1] for name, pair in changed[key].fields.items()}
         assert (found.creator, found.assignee) == (held.get("creatorId"), held.get("assigneeId"))
-        if found.concerns_only(event.actor_id):
+        if is_only(event.actor_id, (found.creator, found.assignee)):
             assert mailing(event, says, before.get, rows.get).recipients == ()
 
 
@@ -140,9 +139,3 @@ def test_fields_up_to_the_bound_are_folded() -> None:
 )
 def test_a_team_that_has_been_seen_and_not_deleted_stays_as_it_is(team: Row | None, expected: bool) -> None:
     assert later_event.leaves(team) == expected
-
-
-@given(st.sampled_from([None, 9, 7, True, 9.0, "9", 0]), st.sampled_from([None, 9, 7]))
-def test_it_concerns_only_whoever_acted_where_nobody_else_is_named(creator: Any, assignee: Any) -> None:
-    expected = all(one is None or (type(one) is int and one == 9) for one in (creator, assignee))
-    assert later_event.Folded(b"", creator, assignee).concerns_only(9) == expected

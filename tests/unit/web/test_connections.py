@@ -24,6 +24,11 @@ HEAD_SECONDS = 0.4
 IDLE_SECONDS = 1.0
 #: Who is closed in time does not wait so long, however busy the machine is.
 PATIENCE_SECONDS = 10.0
+UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+"""What asks for a socket, up to the empty line."""
 ENDLESS = b"GET / HTTP/1.1\r\nX-A: " + b"a" * 4000
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -177,10 +182,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(client: Client, monke
 @soon_idle
 async def test_a_socket_outlives_every_deadline(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(
-        b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
+    writer.write(UPGRADE + b"\r\n")
     assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
     await asyncio.sleep(IDLE_SECONDS + HEAD_SECONDS)
     writer.write(b"\x81\x82\x00\x00\x00\x00hi")
@@ -191,10 +193,7 @@ async def test_a_socket_outlives_every_deadline(port: int) -> None:
 
 async def test_a_socket_that_is_asked_for_with_a_body_keeps_its_parser_until_that_is_read(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(
-        b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 5\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
+    writer.write(UPGRADE + b"Content-Length: 5\r\n\r\n")
     assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
     writer.write(b"\x81\x82\x00\x00\x00\x00hi" * 2)
     async with asyncio.timeout(PATIENCE_SECONDS):
