@@ -6,7 +6,7 @@ from app.domain.errors import BadRecord
 from app.domain.timestamps import from_millis
 from app.domain.topics import dead_letter_topic
 from app.kafka.outgoing import Outgoing
-from app.kafka.transport.batches import Record
+from app.kafka.record import Record
 
 
 def dead_letter(record: Record, why: BadRecord, now_ms: int) -> Outgoing:

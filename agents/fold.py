@@ -22,11 +22,11 @@ from app.domain.recent_records import RecentRecords, SharedRecord
 from app.domain.rows import Row, personal_task_row_key, task_row_key, team_row_key
 from app.domain.topics import UNIFIED
 from app.domain.unified import UnifiedRecord
-from app.kafka.appended import made_of
 from app.kafka.deadletters import DeadLetters
 from app.kafka.outgoing import Outgoing
+from app.kafka.record import Record
 from app.kafka.sender import Sender
-from app.kafka.transport.batches import Batch, BatchSchema, Record, batches
+from app.kafka.transport.batches import Batch, BatchSchema, batches
 from tables.table import StateTable
 
 log = logs.get(__name__)
@@ -64,7 +64,7 @@ class Folding:
         for record in records:
             asks = record.offset > asked
             try:
-                shared: SharedRecord = made_of(record) or self._recent.read(record.value, record.headers, record.key)
+                shared: SharedRecord = record.made or self._recent.read(record.value, record.headers, record.key)
                 says = None if shared.unified.event.type in later_event.TYPES else deltas(*shared.unified)
             except ValueError as error:
                 bad = error if isinstance(error, BadRecord) else BadRecord(Code.WRONG_TYPE, str(error))

@@ -20,8 +20,9 @@ from app.domain.unified import UnifiedRecord, headers_for, traceparent_of, usual
 from app.kafka.deadletters import DeadLetters
 from app.kafka.outgoing import Outgoing
 from app.kafka.partitioner import partition_of
+from app.kafka.record import Record
 from app.kafka.sender import Sender
-from app.kafka.transport.batches import Batch, Record
+from app.kafka.transport.batches import Batch
 
 log = logs.get(__name__)
 

@@ -11,7 +11,7 @@ from app.domain.rows import user_row_key
 from app.domain.topics import ADDRESSES, REQUESTS
 from app.domain.unified import UnifiedRecord
 from app.kafka.outgoing import Outgoing
-from app.kafka.transport.batches import Record
+from app.kafka.record import Record
 
 
 def requests(unified: UnifiedRecord, record: Record, wanted: Mailing, log_id: str) -> list[Outgoing]:

@@ -22,7 +22,7 @@ import rocksdict
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.structs import ConsumerRecord, TopicPartition
+from aiokafka.structs import TopicPartition
 
 from agents.batch_rows import BatchRows
 from agents.fold import fold_task
@@ -32,8 +32,10 @@ from app.domain.ranks import rank
 from app.domain.recent_records import RecentRecords
 from app.domain.rows import Row, encode, team_row_key
 from app.domain.topics import UNIFIED
-from app.kafka.appended import Appended, made_of
+from app.kafka.appended import Appended
 from app.kafka.fetched import Records
+from app.kafka.outgoing import Headers
+from app.kafka.record import Record
 from app.worker import YOUNG_OBJECTS
 from bench import report
 from bench.events import record
@@ -64,7 +66,7 @@ class Stages:
         self.seconds[name] += time.process_time() - began
 
 
-def pack(records: Sequence[tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]]) -> bytes:
+def pack(records: Sequence[tuple[bytes | None, bytes | None, Headers]]) -> bytes:
     """One batch of Kafka's, as it is sent."""
     builder = DefaultRecordBatchBuilder(2, 0, False, -1, -1, -1, BATCH_BYTES)
     now_ms = int(time.time() * 1000)
@@ -96,7 +98,7 @@ class Line:
         raw = pack([(key, value, ()) for key, value in written])
         with stages.stage("unpack what was fetched"):
             fetched = Records(TopicPartition(topic, 0), MemoryRecords(raw), None, 0, None, None, False, READ_UNCOMMITTED)
-            sources: list[ConsumerRecord[Any, Any]] = fetched.take(len(written))
+            sources: list[Record] = fetched.take(len(written))
         with stages.stage("check, route, encode"):
             events = self._repartition.route([sources], int(time.time() * 1000)).events
         with stages.stage("pack the events"):
@@ -107,7 +109,7 @@ class Line:
         with stages.stage("read rows and fold onto them"):
             rows = BatchRows(lambda key: cast("bytes | None", self._db.get(key.encode())))
             for one in appended.records:
-                fold_task(made_of(one), rows, asks=True)
+                fold_task(one.made, rows, asks=True)
             changed = {key.encode(): value for key, value in rows.changed().items()}
         with stages.stage("pack the changelog"):
             pack([(key, value, ()) for key, value in changed.items()])
@@ -119,7 +121,7 @@ class Line:
         with stages.stage("look for repeats, keep an entry"):
             entries = []
             for one in appended.records:
-                made = made_of(one)
+                made = one.made
                 self._window.distance(one.offset, identities(one.key or b"", one.value or b"", one.headers, made.headers))
                 entries.append(entry_made(LOG, one, made))
                 self._ring.append(entries[-1])

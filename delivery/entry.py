@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from aiokafka.structs import ConsumerRecord
 
 from app.domain.positions import check, check_of, compose
 from app.domain.recent_records import RecentRecords, SharedRecord
 from app.domain.unified import HEADERS, UnifiedRecord, parse, usual_headers
+from app.kafka.record import Record
 
 ENTRY_BYTES = 700
 """What an entry costs beside its value and its frame: objects, headers, its places in two lists (measured with tracemalloc)."""
@@ -159,21 +159,21 @@ def entry_at(  # noqa: PLR0917  (what a record is)
     return Entry(log, offset, raw_key.decode("latin-1"), value, timestamp, usual, headers if usual is None else ())
 
 
-def entry_made(log: str, record: ConsumerRecord[bytes | None, bytes | None], made: SharedRecord) -> Entry:
+def entry_made(log: str, record: Record, made: SharedRecord) -> Entry:
     """The entry of a record that this worker wrote: what it was made from tells what would have to be read out of it."""
     event, source = made.unified
     at = source.timestamp if 0 <= source.timestamp < _LATEST else record.timestamp
     return Entry(log, record.offset, event.key, record.value or b"", at, made.headers)
 
 
-def entry_of(log: str, record: ConsumerRecord[bytes | None, bytes | None]) -> Entry | None:
+def entry_of(log: str, record: Record) -> Entry | None:
     """The entry of a record; ``None`` for an internal one."""
     if type_of(record.value or b"").startswith("_"):
         return None
     return entry_from(log, record, usual_headers(record.headers))
 
 
-def entry_from(log: str, record: ConsumerRecord[bytes | None, bytes | None], usual: tuple[bytes | None, ...] | None) -> Entry:
+def entry_from(log: str, record: Record, usual: tuple[bytes | None, ...] | None) -> Entry:
     """The entry of a record that is no internal one; ``usual`` is what `usual_headers` gives for its headers."""
     headers: Any = record.headers
     if usual is None or None in usual:

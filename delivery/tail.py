@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
-from aiokafka.structs import ConsumerRecord
 from mode import Service
 
 from app import metrics
@@ -19,10 +18,11 @@ from app.domain.recent_records import SharedRecord
 from app.domain.topics import UNIFIED
 from app.domain.unified import usual_headers
 from app.errors import Unavailable
-from app.kafka.appended import Appended, made_of
+from app.kafka.appended import Appended
 from app.kafka.client import connection
 from app.kafka.lane import REST_MS, Lane, Pause
 from app.kafka.log_id import UNKNOWN
+from app.kafka.record import Record
 from app.kafka.topics import identify
 from app.settings import Settings
 from delivery.entry import Entry, entry_from, entry_made, type_of
@@ -227,9 +227,7 @@ class Tail(Service):
         self._moved.clear()
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
-        found: dict[TopicPartition, list[ConsumerRecord]] = await consumer.getmany(
-            timeout_ms=int(READ_SECONDS * 1000), max_records=POLL_RECORDS
-        )
+        found: dict[TopicPartition, list[Record]] = await consumer.getmany(timeout_ms=int(READ_SECONDS * 1000), max_records=POLL_RECORDS)
         until = monotonic() + SLICE_SECONDS
         newest = 0
         for tp, records in found.items():
@@ -256,11 +254,11 @@ class Tail(Service):
     def _check_caught_up(self) -> None:
         self.caught_up = self.caught_up or all(p.next >= p.target for p in self._partitions.values())
 
-    def _hand_on(self, partition: _Partition, record: ConsumerRecord) -> None:
+    def _hand_on(self, partition: _Partition, record: Record) -> None:
         offset = record.offset
         partition.next = offset + 1
         key, value = record.key or b"", record.value or b""
-        made: SharedRecord | None = made_of(record)
+        made: SharedRecord | None = record.made
         usual = usual_headers(record.headers) if made is None else made.headers
         distance = partition.window.distance(offset, identities(key, value, record.headers, usual))
         if distance is not None:
@@ -277,9 +275,9 @@ class Tail(Service):
         partition.ring.append(entry)
         self._reader.on_entry(entry, made)
 
-    def _hand_on_candidate(self, record: ConsumerRecord) -> None:
+    def _hand_on_candidate(self, record: Record) -> None:
         try:
-            data = orjson.loads(record.value)["data"]
+            data = orjson.loads(record.value or b"")["data"]
             self._reader.on_candidate(int(data["userId"]), int(data["teamId"]))
         except (ValueError, KeyError, TypeError):
             place = {"topic": UNIFIED, "partition": record.partition, "offset": record.offset}

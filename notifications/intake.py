@@ -15,8 +15,9 @@ from app.domain.requests import parse_address, parse_request
 from app.domain.topics import ADDRESSES, REQUESTS
 from app.kafka.deadletters import DeadLetters
 from app.kafka.outgoing import Outgoing
+from app.kafka.record import Record
 from app.kafka.sender import Sender
-from app.kafka.transport.batches import Batch, BatchSchema, Record, batches
+from app.kafka.transport.batches import Batch, BatchSchema, batches
 from notifications.letters import REPLAY, unreadable
 from notifications.mailer import Box, Mailer
 from notifications.outbox import Taken
@@ -82,17 +83,18 @@ class Intake:
             await self._order(box, record, headers[ORDER], now)
             return {}
         request = parse_request(record.key, record.value)
-        taken, rows = box.outbox.accept(now, record.offset, request, record.value or b"", headers.get(REPLAY, b"").decode(errors="replace"))
+        replay = (headers.get(REPLAY) or b"").decode(errors="replace")
+        taken, rows = box.outbox.accept(now, record.offset, request, record.value or b"", replay)
         if taken in (Taken.DUPLICATE, Taken.EXPIRED):
             metrics.EMAILS.labels(template=template_of(request.type), outcome=taken.value).inc()
         if rows:
             box.journal.write(rows)
         return {request.recipient: None}
 
-    async def _order(self, box: Box, record: Record, verb: bytes, now: int) -> None:
+    async def _order(self, box: Box, record: Record, verb: bytes | None, now: int) -> None:
         try:
             body = orjson.loads(record.value or b"")
-            user_id, identity, name = int(body["recipient"]), str(body["id"]), verb.decode()
+            user_id, identity, name = int(body["recipient"]), str(body["id"]), (verb or b"").decode()
         except (ValueError, KeyError, TypeError):
             refuse(Code.WRONG_TYPE, "the order cannot be read")
         if name not in VERBS:

@@ -13,7 +13,7 @@ from app.domain.requests import Request, encode_request, parse_request
 from app.domain.timestamps import from_millis
 from app.domain.topics import MAIL_DEAD_LETTERS
 from app.kafka.outgoing import Outgoing
-from app.kafka.transport.batches import Record
+from app.kafka.record import Record
 from notifications.outbox import Mail
 from notifications.rows import State
 from notifications.templates import template_of

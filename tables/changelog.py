@@ -18,9 +18,9 @@ from app.domain.rows import decode, encode, merge
 from app.errors import SendFailed
 from app.kafka.client import connection
 from app.kafka.outgoing import Outgoing
+from app.kafka.record import Record
 from app.kafka.sender import Sender
 from app.kafka.topics import CHANGELOG
-from app.kafka.transport.batches import Record
 from app.settings import Settings
 
 META_KEY = b"\x00meta"

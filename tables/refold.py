@@ -12,7 +12,7 @@ from app.domain.positions import check
 from app.domain.ranks import source_millis
 from app.domain.rows import Row, encode, merge
 from app.domain.unified import UnifiedRecord, parse
-from app.kafka.reading import Record
+from app.kafka.record import Record
 
 MARGIN_MS = 600_000
 """How far clocks may differ: what a rank says was written so shortly after the log's first record may have been written before it."""

@@ -12,8 +12,8 @@ from faust.stores import rocksdb
 from faust.types import TP, CollectionT, EventT
 
 from app.kafka.log_id import UNKNOWN
+from app.kafka.record import Record
 from app.kafka.topics import DELETE_RETENTION_MS
-from app.kafka.transport.batches import Record
 from tables.changelog import Values, merge_values
 
 LOG_KEY = b"\x00log"

@@ -21,7 +21,8 @@ from app.kafka.letter_list import LETTER_TOPICS, OPEN, Found, Letters, collect, 
 from app.kafka.letter_replay import Replay, discard, replay, sending
 from app.kafka.letter_trail import Step
 from app.kafka.letters import original_of
-from app.kafka.reading import Log, Record
+from app.kafka.reading import Log
+from app.kafka.record import Record
 from app.kafka.topics import ensure
 
 SCAN = 100_000

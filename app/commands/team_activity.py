@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from app.domain.topics import UNIFIED
-from app.kafka.reading import Log, Record
+from app.kafka.reading import Log
+from app.kafka.record import Record
 
 TEAM_KEY = re.compile(rb"team:([1-9][0-9]{0,15})")
 

@@ -30,7 +30,8 @@ from app.kafka.letter_list import LETTER_TOPICS
 from app.kafka.letters import letter_of
 from app.kafka.log_id import log_ids
 from app.kafka.partitioner import partition_of
-from app.kafka.reading import Log, Record, Span
+from app.kafka.reading import Log, Span
+from app.kafka.record import Record
 from app.kafka.topics import GROUP, OUTBOX_CHANGELOG
 from notifications.rows import State, Status, decode_state, digest, merge, state_key
 

@@ -11,13 +11,13 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
-from aiokafka.structs import ConsumerRecord
 from mode import Service
 
 from app.errors import SendFailed
 from app.kafka.client import connection
 from app.kafka.directory import BEAT_SECONDS, Directory, Worker, key_of, parse_key
 from app.kafka.outgoing import Outgoing
+from app.kafka.record import Record
 from app.kafka.roll import Roll
 from app.kafka.sender import Sender
 from app.kafka.topics import CLUSTER
@@ -190,7 +190,7 @@ class Cluster(Service):
                 await consumer.stop()
             await self.sleep(1.0)
 
-    def _hear(self, record: ConsumerRecord[bytes | None, bytes | None]) -> None:
+    def _hear(self, record: Record) -> None:
         self._next = record.offset + 1
         key = record.key or b""
         try:

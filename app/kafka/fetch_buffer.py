@@ -10,11 +10,12 @@ from aiokafka import errors
 from aiokafka.consumer import fetcher as theirs
 from aiokafka.consumer.subscription_state import Assignment, TopicPartitionState
 from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.structs import ConsumerRecord, TopicPartition
+from aiokafka.structs import TopicPartition
 
 from app.kafka.appended import Appended, AppendedRecords
 from app.kafka.fetch_protocol import Answer, Part
 from app.kafka.fetched import Records, Result
+from app.kafka.record import Record
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class FetchBuffer(theirs.Fetcher):  # type: ignore[misc]
         partitions: Collection[TopicPartition],
         timeout: float | None = 0,  # noqa: ASYNC109  (theirs)
         max_records: int | None = None,
-    ) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
+    ) -> dict[TopicPartition, list[Record]]:
         """Records by partition, as soon as there are any, within ``timeout`` seconds; some ``max_records``.
 
         Raises:
@@ -59,12 +60,12 @@ class FetchBuffer(theirs.Fetcher):  # type: ignore[misc]
             if self._closed:
                 return {}
 
-    async def next_record(self, partitions: Collection[TopicPartition]) -> ConsumerRecord[Any, Any]:
+    async def next_record(self, partitions: Collection[TopicPartition]) -> Record:
         """Nothing: records are not unpacked one by one here. Whoever reads them takes what there is."""
         raise NotImplementedError("getmany, not getone")
 
-    def _drain(self, partitions: Collection[TopicPartition], most: int) -> dict[TopicPartition, list[ConsumerRecord[Any, Any]]]:
-        found: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = {}
+    def _drain(self, partitions: Collection[TopicPartition], most: int) -> dict[TopicPartition, list[Record]]:
+        found: dict[TopicPartition, list[Record]] = {}
         for tp in list(self._records):
             if partitions and tp not in partitions:
                 if not self._subscriptions.is_assigned(tp):

@@ -7,9 +7,12 @@ from typing import Any
 from aiokafka import errors
 from aiokafka.consumer import fetcher as theirs
 from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.structs import ConsumerRecord
 
 from app.kafka.appended import AppendedRecords
+from app.kafka.record import Record
+
+_new = tuple.__new__
+"""Makes a named tuple at half the cost of its own constructor, which is a Python function."""
 
 
 class Records(theirs.PartitionRecords):  # type: ignore[misc]
@@ -18,17 +21,17 @@ class Records(theirs.PartitionRecords):  # type: ignore[misc]
     next_fetch_offset: int
     _records: Any
 
-    def take(self, most: int) -> list[ConsumerRecord[Any, Any]]:
+    def take(self, most: int) -> list[Record]:
         """The records of the next batches, until there are so many, or there is no batch left.
 
         Raises:
             CorruptRecordException: The checksum of a batch is wrong.
         """
         if self._isolation_level == theirs.READ_COMMITTED:
-            return list(self)  # what was aborted is left out by aiokafka's own
+            return [self._record(one) for one in self]  # what was aborted is left out by aiokafka's own
         topic, partition = self._tp
-        found: list[ConsumerRecord[Any, Any]] = []
-        batches, at = self._records, self.next_fetch_offset
+        found: list[Record] = []
+        batches, first = self._records, self.next_fetch_offset
         while len(found) < most and batches.has_next():
             batch = batches.next_batch()
             if self._check_crcs and not batch.validate_crc():
@@ -37,15 +40,24 @@ class Records(theirs.PartitionRecords):  # type: ignore[misc]
                     break
                 raise errors.CorruptRecordException(f"Invalid CRC - {self._tp}")
             if not batch.is_control_batch:
-                kind = batch.timestamp_type
+                kind = getattr(batch, "timestamp_type", None)  # of an older format each record has its own
                 found += [
-                    ConsumerRecord(topic, partition, one.offset, one.timestamp, kind, one.key, one.value, None, 0, 0, tuple(one.headers))
+                    self._record(one)
+                    if kind is None
+                    else _new(Record, (topic, partition, at, one.timestamp, kind, one.key, one.value, tuple(one.headers), None))
                     for one in batch
-                    if one.offset >= at
+                    if (at := one.offset) >= first
                 ]
             # Of the batch and not of its last record, which may have been compacted away: the same batch would come for ever.
-            at = self.next_fetch_offset = batch.next_offset
+            first = self.next_fetch_offset = batch.next_offset
         return found
+
+    def _record(self, one: Any) -> Record:
+        """A record as aiokafka unpacks it; one of the oldest format has no time."""
+        timestamp = -1 if one.timestamp is None else one.timestamp
+        return Record(
+            self._tp.topic, self._tp.partition, one.offset, timestamp, one.timestamp_type or 0, one.key, one.value, tuple(one.headers)
+        )
 
     @property
     def more(self) -> bool:
@@ -58,7 +70,7 @@ class Result(theirs.FetchResult):  # type: ignore[misc]
 
     _partition_records: Records | AppendedRecords | None
 
-    def getall(self, max_records: int | None = None) -> list[ConsumerRecord[Any, Any]]:
+    def getall(self, max_records: int | None = None) -> list[Record]:
         """Some ``max_records`` of the records, whole batches; none where they are not wanted any more.
 
         Raises:

@@ -15,7 +15,8 @@ from app.errors import Unavailable
 from app.kafka import letter_trail
 from app.kafka.letter_trail import Step, Trail
 from app.kafka.letters import Letter, letter_of
-from app.kafka.reading import Log, Record
+from app.kafka.reading import Log
+from app.kafka.record import Record
 
 OPEN = "open"
 LETTER_TOPICS = tuple(dead_letter_topic(name) for name in (*SOURCE_TOPICS, UNIFIED))

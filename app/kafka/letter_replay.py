@@ -21,7 +21,8 @@ from app.kafka.letter_list import Found
 from app.kafka.letter_trail import DISCARDED, REPLAYED, Step
 from app.kafka.letters import Original, event_id_of, faults_of, named, original_of, trailed, without_envelope
 from app.kafka.outgoing import Headers, Outgoing
-from app.kafka.reading import Log, Record
+from app.kafka.reading import Log
+from app.kafka.record import Record
 from app.kafka.sender import Sender
 from app.kafka.topics import DEAD_LETTER_MAX
 from app.producing.values import describe

@@ -17,7 +17,7 @@ from app.domain.strict_json import load
 from app.domain.timestamps import from_millis
 from app.domain.topics import UNIFIED
 from app.domain.unified import default_event_id
-from app.kafka.reading import Record
+from app.kafka.record import Record
 
 Headers = Sequence[tuple[str, bytes | None]]
 

@@ -6,18 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from aiokafka.structs import ConsumerRecord
 
 from app.errors import Unavailable
 from app.kafka.client import connection
+from app.kafka.record import Record
 from app.settings import Settings
-
-Record: TypeAlias = ConsumerRecord[bytes | None, bytes | None]
 
 CONNECT_SECONDS = 20.0
 IDLE_SECONDS = 30.0

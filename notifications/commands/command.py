@@ -14,8 +14,8 @@ from rich.table import Table
 
 from app.commands.command import Command
 from app.kafka.client import connection
+from app.kafka.record import Record
 from app.kafka.topics import REQUEST_MAX, ensure, mail_catalogue
-from app.kafka.transport.batches import Record
 from app.settings import Settings
 
 POLL_MS = 500

@@ -11,7 +11,7 @@ from faust.cli import argument, option
 
 from app.domain.timestamps import from_millis
 from app.domain.topics import MAIL_DEAD_LETTERS, REQUESTS
-from app.kafka.transport.batches import Record
+from app.kafka.record import Record
 from app.settings import Settings
 from notifications.commands.command import MailCommand, as_json, producer, read, show
 from notifications.letters import REPLAY, replayed

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, cast
 
 import faust
-from aiokafka.structs import ConsumerRecord
 from faust.streams import Stream
 from faust.types import TP, ChannelT, ConsumerMessage, EventT, Message, StreamT
 
+from app.kafka.record import Record
+
 BATCH_RECORDS = 500
 """Of one partition in a message, at most. What Faust itself costs a message is paid once for all that a fetch brought an agent."""
-
-Record: TypeAlias = ConsumerRecord[bytes | None, bytes | None]
 
 
 @dataclass(slots=True, eq=False)
@@ -50,13 +49,12 @@ class BatchMessage(ConsumerMessage):
     def of(cls, parts: list[Part], generation_id: int, epoch: int) -> BatchMessage:
         """Wrap parts of different partitions, at least one."""
         tp, last = parts[0].tp, parts[0].records[-1]
-        seconds = last.timestamp / 1000.0 if last.timestamp is not None else 0.0
         message = cls(
             tp.topic,
             tp.partition,
             last.offset,
-            seconds,
-            last.timestamp_type or 0,
+            max(last.timestamp, 0) / 1000.0,
+            last.timestamp_type,
             None,
             None,
             cast(bytes, parts[0].records),

@@ -9,7 +9,6 @@ from typing import Any, cast
 from unittest.mock import patch
 
 import pytest
-from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +24,8 @@ from app.domain.unified import headers_for
 from app.errors import SendFailed
 from app.kafka.deadletters import DeadLetters
 from app.kafka.outgoing import Outgoing
-from app.kafka.transport.batches import Batch, Part, Record
+from app.kafka.record import Record
+from app.kafka.transport.batches import Batch, Part
 from tests.unit.delivery.fakes import record as event_of
 from tests.unit.domain.naive_model import Record as Folded
 from tests.unit.domain.worlds import arrivals, folded, orderly, stored
@@ -58,7 +58,7 @@ class Table:
     async def send(self, letters: Sequence[Outgoing], *_more: Any) -> None:
         self.sent += letters
         self.happened += [
-            f"dead {headers['error-code'].decode()}" if "error-code" in (headers := dict(letter.headers)) else letter.topic
+            f"dead {(headers['error-code'] or b'').decode()}" if "error-code" in (headers := dict(letter.headers)) else letter.topic
             for letter in letters
         ]
 
@@ -69,11 +69,11 @@ def folding_of(table: Table) -> Folding:
 
 def unified(one: Folded, offset: int, partition: int = 0) -> Record:
     key, body = one.event.key.encode(), encode(one.event)
-    return ConsumerRecord(UNIFIED, partition, offset, 0, 1, key, body, None, 0, 0, headers_for(one.source))
+    return Record(UNIFIED, partition, offset, 0, 1, key, body, headers_for(one.source))
 
 
 def bad(offset: int, body: bytes | None = b"{}") -> Record:
-    return ConsumerRecord(UNIFIED, 0, offset, 0, 1, b"team:1", body, None, 0, 0, [])
+    return Record(UNIFIED, 0, offset, 0, 1, b"team:1", body, [])
 
 
 def batch_of(*parts: list[Record]) -> Batch:

@@ -9,7 +9,6 @@ from typing import Any
 
 import orjson
 import pytest
-from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,8 +22,9 @@ from app.errors import SendFailed
 from app.kafka.deadletters import DeadLetters
 from app.kafka.outgoing import Outgoing
 from app.kafka.partitioner import partition_of
+from app.kafka.record import Record
 from app.kafka.sender import Sent
-from app.kafka.transport.batches import Batch, Part, Record
+from app.kafka.transport.batches import Batch, Part
 
 NOW = 1_795_428_000_000
 HEADERS = [("traceparent", b"00-1-2-01"), ("other", b"x")]
@@ -35,7 +35,7 @@ def value(**members: Any) -> bytes:
 
 
 def record(offset: int, body: bytes | None = None, topic: str = "task.updated", partition: int = 0, headers: Any = ()) -> Record:
-    return ConsumerRecord(topic, partition, offset, NOW, 1, b"any", value() if body is None else body, None, 0, 0, headers)
+    return Record(topic, partition, offset, NOW, 1, b"any", value() if body is None else body, headers)
 
 
 def at(second: int) -> str:
@@ -76,7 +76,8 @@ def types(sent: list[Outgoing]) -> list[str]:
 
 def offsets(sent: list[Outgoing]) -> list[tuple[int, int]]:
     """Source partition and offset of unified records, in the order sent."""
-    return [(int(dict(one.headers)["source-partition"]), int(dict(one.headers)["source-offset"])) for one in sent if one.topic == UNIFIED]
+    found = [dict(one.headers) for one in sent if one.topic == UNIFIED]
+    return [(int(headers["source-partition"] or b""), int(headers["source-offset"] or b"")) for headers in found]
 
 
 # --- one record
@@ -148,7 +149,7 @@ def test_the_owner_of_a_new_team_is_where_to_look_before_its_actor() -> None:
     ("body", "code"), [(None, "null-value"), (b"", "not-json"), (b"[]", "not-an-object"), (b"\xff", "not-utf8"), (b"{}", "missing-field")]
 )
 def test_a_dead_letter_carries_everything_and_why_and_whence(body: bytes | None, code: str) -> None:
-    bad: Record = ConsumerRecord("task.updated", 3, 15, NOW, 1, b"its-key", body, None, 0, 0, [("h", b"1"), ("h", b"2")])
+    bad = Record("task.updated", 3, 15, NOW, 1, b"its-key", body, [("h", b"1"), ("h", b"2")])
     routed = repartition_of(Broker()).route([[bad]], NOW)
     [letter] = routed.dead
     assert routed.events == []
@@ -157,7 +158,7 @@ def test_a_dead_letter_carries_everything_and_why_and_whence(body: bytes | None,
     assert headers[:2] == [("h", b"1"), ("h", b"2")]
     assert [name for name, _ in headers[2:]] == ["error", "error-code", "source-topic", "source-partition", "source-offset", "failed-at"]
     why = dict(headers[2:])
-    assert 0 < len(why["error"]) <= 1024
+    assert 0 < len(why["error"] or b"") <= 1024
     assert (why["error-code"], why["source-topic"], why["source-partition"], why["source-offset"]) == (
         code.encode(),
         b"task.updated",
@@ -169,7 +170,7 @@ def test_a_dead_letter_carries_everything_and_why_and_whence(body: bytes | None,
 
 def test_a_dead_letter_that_is_read_again_keeps_the_headers_that_it_had() -> None:
     first = repartition_of(Broker()).route([[record(0, b"")]], NOW).dead[0]
-    again: Record = ConsumerRecord("task.updated", 0, 9, NOW, 1, b"k", b"", None, 0, 0, list(first.headers))
+    again = Record("task.updated", 0, 9, NOW, 1, b"k", b"", list(first.headers))
     letter = repartition_of(Broker()).route([[again]], NOW).dead[0]
     assert list(letter.headers)[: len(first.headers)] == list(first.headers)
 

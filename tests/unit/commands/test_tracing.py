@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 import pytest
-from aiokafka.structs import ConsumerRecord
 
 from app.commands import snapshot_file
 from app.commands.keys import key_of, user_id_of
@@ -17,7 +16,7 @@ from app.domain.events import Source, UnifiedEvent, encode
 from app.domain.rows import Row
 from app.domain.unified import UnifiedRecord, headers_for
 from app.errors import TeamcastError
-from app.kafka.reading import Record
+from app.kafka.record import Record
 from notifications.rows import State, Status
 
 MS = 1_795_428_000_000
@@ -25,7 +24,7 @@ MS = 1_795_428_000_000
 
 def record(event_id: str, source: Source, offset: int = 0, key: str = "team:42", **data: Any) -> Record:
     event = UnifiedEvent(key, event_id, "task.updated", 42, 7, "2026-11-23T10:00:00.000000Z", {"taskId": 1, "teamId": 42, **data})
-    return ConsumerRecord("team.events", 3, offset, MS, 1, key.encode(), encode(event), None, 0, 0, headers_for(source))
+    return Record("team.events", 3, offset, MS, 1, key.encode(), encode(event), headers_for(source))
 
 
 def match(one: Record, event_id: str) -> UnifiedRecord:

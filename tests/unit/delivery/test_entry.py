@@ -8,7 +8,6 @@ from typing import Any
 
 import orjson
 import pytest
-from aiokafka.structs import ConsumerRecord
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from app.domain.events import Source, UnifiedEvent, encode
 from app.domain.recent_records import RecentRecords
 from app.domain.topics import SOURCE_TOPICS
 from app.domain.unified import headers_for, usual_headers
+from app.kafka.record import Record
 from delivery.entry import MILLIS_DIGITS, Entry, entry_at, entry_of, text_frame, type_of
 from delivery.ring import Ring
 from tests.unit.domain.test_usual_task import nearly_ours
@@ -204,7 +204,7 @@ def test_the_record_of_another_writers_entry_is_read_as_ever() -> None:
 
 @given(nearly_ours())
 def test_an_entry_of_any_headers_is_the_one_that_they_say(headers: list[tuple[str, bytes | None]]) -> None:
-    record: Any = ConsumerRecord("team.events", 0, 7, 99, 1, b"team:42", written(), None, 0, 0, headers)
+    record: Any = Record("team.events", 0, 7, 99, 1, b"team:42", written(), headers)
     one = entry_of("00000000000000ab", record)
     assert one is not None
     known = [(name, value or b"") for name, value in headers]

@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 import pytest
-from aiokafka.structs import ConsumerRecord
 
 from app.domain.events import Source, UnifiedEvent, encode
 from app.domain.unified import headers_for
+from app.kafka.record import Record
 from delivery.history import Seen, Steps, Told
 from tables.refold import Rebuilt
 
@@ -32,7 +32,7 @@ class Log:
             f"team:{TEAM}", f"{kind}-0-{self._offset}", kind, TEAM, 7, f"2026-11-23T10:00:{at:02d}.000000Z", {"teamId": TEAM, **data}
         )
         headers: Any = headers_for(source)
-        record = ConsumerRecord("team.events", 0, self._offset, source.timestamp, 1, event.key.encode(), encode(event), None, 0, 0, headers)
+        record = Record("team.events", 0, self._offset, source.timestamp, 1, event.key.encode(), encode(event), headers)
         assert self.rebuilt.fold(record) is not None
         self.steps.add(Told(self._offset, "", source.timestamp, event, source, False))
         return dict(self.steps.kept[-1][1])

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, OffsetOutOfRangeError
-from aiokafka.structs import ConsumerRecord
 
 from app.domain.events import Source, UnifiedEvent, encode
 from app.domain.recent_records import RecentRecords, SharedRecord
 from app.domain.topics import UNIFIED
 from app.domain.unified import UnifiedRecord, headers_for
-from app.kafka.appended import Appended, made_of
+from app.kafka.appended import Appended
 from app.kafka.outgoing import Outgoing
+from app.kafka.record import Record
 from app.settings import Settings
 from delivery import tail as tails
 from delivery.entry import Entry
@@ -25,28 +25,28 @@ from delivery.ring import Ring
 from delivery.tail import Tail
 from tests.unit.delivery.fakes import record as event_of
 from tests.unit.delivery.fakes import until
-from tests.unit.domain.naive_model import Record
+from tests.unit.domain.naive_model import Record as Folded
 
 TP = TopicPartition(UNIFIED, 0)
 WINDOW = 10
 
 
-def written(one: Record, offset: int, headers: Any = None) -> Any:
+def written(one: Folded, offset: int, headers: Any = None) -> Any:
     key, value = one.event.key.encode(), encode(one.event)
-    return ConsumerRecord(UNIFIED, 0, offset, 5000, 1, key, value, None, 0, 0, headers_for(one.source) if headers is None else headers)
+    return Record(UNIFIED, 0, offset, 5000, 1, key, value, headers_for(one.source) if headers is None else headers)
 
 
 def raw(offset: int, value: bytes | None, key: bytes | None = b"team:1", headers: Any = ()) -> Any:
-    return ConsumerRecord(UNIFIED, 0, offset, 5000, 1, key, value, None, 0, 0, headers)
+    return Record(UNIFIED, 0, offset, 5000, 1, key, value, headers)
 
 
-def task(number: int) -> Record:
+def task(number: int) -> Folded:
     return event_of("task.created", 1, offset=number, taskId=number + 1, creatorId=1)
 
 
-def candidate(number: int, data: Any) -> Record:
+def candidate(number: int, data: Any) -> Folded:
     event = UnifiedEvent("user:7", f"e{number}", "_user.membership", 1, 7, "2026-11-23T10:00:00.000000Z", data)
-    return Record(event, Source("team.member_added", 0, number, 1000))
+    return Folded(event, Source("team.member_added", 0, number, 1000))
 
 
 class Log:
@@ -206,7 +206,7 @@ async def test_a_tail_that_begins_within_the_log_knows_every_repeat_of_what_it_d
 async def test_internal_records_reach_no_client_and_tell_where_to_look_for_a_user(world: World) -> None:
     world.log.append(
         written(candidate(0, {"teamId": 4, "userId": 7, "kind": "added"}), 0),
-        written(Record(UnifiedEvent("team:1", "x", "_later", 1, 7, "2026-11-23T10:00:00.000000Z", {}), Source("s", 0, 1, 1)), 1),
+        written(Folded(UnifiedEvent("team:1", "x", "_later", 1, 7, "2026-11-23T10:00:00.000000Z", {}), Source("s", 0, 1, 1)), 1),
     )
     await world.tail.start()
     await world.read_to_the_end()
@@ -310,5 +310,5 @@ async def test_what_this_worker_wrote_is_handed_on_as_what_is_read_back() -> Non
             {name: getattr(entry, name) for name in ("key", "offset", "value", "timestamp", "headers", "check", "frame", "skipped")}
         )
     assert found[0] == found[1]
-    assert made_of(ours) is made
-    assert made_of(theirs) is None
+    assert ours.made is made
+    assert theirs.made is None

@@ -10,13 +10,13 @@ from typing import Any, cast
 
 import orjson
 import pytest
-from aiokafka.structs import ConsumerRecord
 
 from app.errors import SendFailed
 from app.kafka import cluster as module
 from app.kafka.cluster import Cluster
 from app.kafka.directory import key_of
 from app.kafka.outgoing import Outgoing
+from app.kafka.record import Record
 from app.kafka.topics import CLUSTER
 from app.settings import Settings
 
@@ -47,7 +47,7 @@ class World:
 
     def hear(self, key: bytes, value: Any) -> None:
         encoded = None if value is None else value if isinstance(value, bytes) else orjson.dumps(value)
-        record = ConsumerRecord(CLUSTER, 0, len(self.log), 1_000_000, 0, key, encoded, None, -1, -1, ())
+        record = Record(CLUSTER, 0, len(self.log), 1_000_000, 0, key, encoded, ())
         self.log.append((key.decode(errors="replace"), value))
         self.cluster._hear(record)
 

@@ -11,11 +11,12 @@ from typing import Any, cast
 import faust
 import pytest
 from aiokafka.errors import KafkaConnectionError
-from aiokafka.structs import ConsumerRecord, TopicPartition
+from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as faust_driver
 from faust.types import TP
 
 from app.kafka.lane import REST_MS, Lane
+from app.kafka.record import Record
 from app.kafka.transport.driver import Consumer, Transport
 from app.kafka.transport.inline import FETCH_BYTES, UNPOSITIONED, InlineConsumer
 
@@ -208,7 +209,7 @@ def finds(monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event
     async def fetch(_self: Any, *_args: Any, **_more: Any) -> dict[TP, list[Any]]:
         began.set()
         await ends.wait()
-        return {A: [ConsumerRecord(A.topic, A.partition, 5, 1500, 1, None, b"x", None, 0, 1, ())]}
+        return {A: [Record(A.topic, A.partition, 5, 1500, 1, None, b"x", ())]}
 
     monkeypatch.setattr(faust_driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
     return began, ends

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import orjson
 import pytest
-from aiokafka.structs import ConsumerRecord
 
 from agents.deadletter import dead_letter
 from app.domain.decode import decode
@@ -22,7 +21,7 @@ from app.kafka.letters import (
     trailed,
     without_envelope,
 )
-from app.kafka.reading import Record
+from app.kafka.record import Record
 
 NOW = 1_795_428_000_000
 SOURCE = Source("task.created", 3, 17, NOW)
@@ -31,9 +30,9 @@ GOOD = {"taskId": 1, "teamId": 42, "actorId": 7}
 
 def letter_record(value: bytes | None, headers: Headers = (), key: bytes | None = b"k", offset: int = 0, extra: Headers = ()) -> Record:
     """What the agents write for a bad record at task.created-3-17."""
-    bad: Record = ConsumerRecord("task.created", 3, 17, NOW, 1, key, value, None, 0, 0, list(headers))
+    bad = Record("task.created", 3, 17, NOW, 1, key, value, list(headers))
     out = dead_letter(bad, BadRecord(Code.WRONG_TYPE, "taskId is no integer", "taskId"), NOW + offset)
-    return ConsumerRecord(out.topic, 1, offset, NOW + offset, 1, out.key, out.value, None, 0, 0, [*out.headers, *extra])
+    return Record(out.topic, 1, offset, NOW + offset, 1, out.key, out.value, [*out.headers, *extra])
 
 
 def the_letter(record: Record) -> Letter:
@@ -61,13 +60,13 @@ def test_repeats_have_one_identity_and_another_record_at_the_same_place_has_not(
     "headers", [[], [("error", b"x")], [("error", b"x"), ("source-topic", b"t")], [("source-offset", b"1")] * 6], ids=range(4)
 )
 def test_what_somebody_else_wrote_is_no_letter(headers: Headers) -> None:
-    assert letter_of(ConsumerRecord("task.created.deadletter", 0, 0, NOW, 1, None, b"", None, 0, 0, list(headers))) is None
+    assert letter_of(Record("task.created.deadletter", 0, 0, NOW, 1, None, b"", list(headers))) is None
 
 
 def test_numbers_that_are_none_are_no_letter() -> None:
     record = letter_record(b"x")
     headers = [(name, b"?" if name == "source-offset" else value) for name, value in record.headers]
-    assert letter_of(ConsumerRecord(record.topic, 0, 0, NOW, 1, None, b"", None, 0, 0, headers)) is None
+    assert letter_of(Record(record.topic, 0, 0, NOW, 1, None, b"", headers)) is None
 
 
 def test_the_record_comes_back_as_it_was_whatever_its_headers_are_called() -> None:

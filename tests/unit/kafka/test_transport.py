@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import faust
 import pytest
-from aiokafka.structs import ConsumerRecord, TopicPartition
+from aiokafka.structs import TopicPartition
 from faust.exceptions import NotReady
 from faust.transport.drivers import aiokafka as faust_driver
 from faust.types import TP
@@ -21,8 +21,9 @@ from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
 from app.errors import BatchLost
 from app.kafka.lane import Lane
+from app.kafka.record import Record
 from app.kafka.transport import driver
-from app.kafka.transport.batches import BATCH_RECORDS, Batch, BatchMessage, BatchSchema, Part, Record, batches
+from app.kafka.transport.batches import BATCH_RECORDS, Batch, BatchMessage, BatchSchema, Part, batches
 from app.kafka.transport.driver import Consumer, Transport
 from app.kafka.transport.flow import FlowControl
 from app.kafka.transport.inline import UNPOSITIONED, Fetched, InlineConsumer
@@ -32,8 +33,8 @@ A, B, OTHER, LOG, LOG_1 = TP("source", 0), TP("source", 1), TP("other", 0), TP("
 LANES = (Lane(),)
 
 
-def record(offset: int, tp: TP = A, timestamp: int | None = 1500) -> Record:
-    return ConsumerRecord(tp.topic, tp.partition, offset, timestamp, 1, None, b"x", None, 0, 1, ())
+def record(offset: int, tp: TP = A, timestamp: int = 1500) -> Record:
+    return Record(tp.topic, tp.partition, offset, timestamp, 1, None, b"x", ())
 
 
 def part(offsets: Iterable[int], tp: TP = A) -> Part:
@@ -664,8 +665,8 @@ def test_a_part_is_at_the_offset_of_its_last_record() -> None:
     assert part([3, 4, 9]).offset == 9
 
 
-def test_a_record_of_an_old_format_without_a_time_is_taken() -> None:
-    assert BatchMessage.of([Part(A, [record(0, timestamp=None)])], 7, 0).timestamp == 0.0
+def test_a_record_without_a_time_is_taken() -> None:
+    assert BatchMessage.of([Part(A, [record(0, timestamp=-1)])], 7, 0).timestamp == 0.0
 
 
 async def test_a_schema_lets_the_records_through_as_they_are() -> None:

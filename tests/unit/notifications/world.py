@@ -101,7 +101,7 @@ class World:
         if ending.dead is not None:
             mail, state, code = ending.dead
             headers = dict(dead_letter(mail, state, code, self.now).record.headers)
-            self.dead.append((mail.user_id, event_of(mail.request), headers["error-code"].decode()))
+            self.dead.append((mail.user_id, event_of(mail.request), (headers["error-code"] or b"").decode()))
         self.rows.write(ending.rows)
         if ending.dead is not None:
             self.outbox.buried(ending.dead[0], self.now)

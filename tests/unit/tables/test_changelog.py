@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from aiokafka.structs import ConsumerRecord, RecordMetadata
+from aiokafka.structs import RecordMetadata
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from app.domain.rows import EMPTY, Row, decode, encode, merge
 from app.errors import SendFailed
 from app.kafka.outgoing import Outgoing
+from app.kafka.record import Record
 from app.kafka.sender import Sent
 from app.kafka.topics import CHANGELOG
 from app.settings import Settings
@@ -58,7 +59,7 @@ class Own(Changelog):
         self.reads.append((first, last))
         last = len(self.log.held) - 1 if last < 0 else last
         pairs = enumerate(self.log.held[first : last + 1], first)
-        return [ConsumerRecord(CHANGELOG, 0, offset, 0, 1, key, value, None, 0, 0, ()) for offset, (key, value) in pairs], last
+        return [Record(CHANGELOG, 0, offset, 0, 1, key, value, ()) for offset, (key, value) in pairs], last
 
 
 async def append(log: Log, changed: dict[str, Row], stored: dict[bytes, bytes] | None = None, applied: int = -1, upto: int = 5) -> Appended:

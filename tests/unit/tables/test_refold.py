@@ -6,12 +6,11 @@ from typing import Any
 
 import orjson
 import pytest
-from aiokafka.structs import ConsumerRecord
 
 from app.domain.events import Source, UnifiedEvent, encode
 from app.domain.rows import Row
 from app.domain.unified import headers_for
-from app.kafka.reading import Record
+from app.kafka.record import Record
 from tables.refold import MARGIN_MS, Rebuilt, compare, verdict
 
 START_MS = 1_795_428_000_000
@@ -21,7 +20,7 @@ def record(kind: str, offset: int, data: dict[str, Any], second: int | None = No
     at = offset if second is None else second
     source = Source(kind, 0, offset, START_MS + at * 1000)
     event = UnifiedEvent("team:42", f"e{offset}", kind, 42, 7, f"2026-11-23T10:00:{at:02d}.000000Z", data)
-    return ConsumerRecord("team.events", 0, offset, START_MS + at * 1000, 1, b"team:42", encode(event), None, 0, 0, headers_for(source))
+    return Record("team.events", 0, offset, START_MS + at * 1000, 1, b"team:42", encode(event), headers_for(source))
 
 
 HISTORY = [
@@ -53,7 +52,7 @@ def test_the_state_is_what_people_see() -> None:
 
 
 def test_what_is_no_event_is_counted_and_skipped() -> None:
-    bad: Record = ConsumerRecord("team.events", 0, 9, START_MS, 1, b"team:42", b"{}", None, 0, 0, [])
+    bad = Record("team.events", 0, 9, START_MS, 1, b"team:42", b"{}", [])
     rebuilt = folded([*HISTORY, bad])
     assert (rebuilt.events, rebuilt.skipped, rebuilt.last_offset) == (6, 1, 5)
 
@@ -61,7 +60,7 @@ def test_what_is_no_event_is_counted_and_skipped() -> None:
 def test_a_users_own_stream_is_folded_too() -> None:
     source = Source("task.created", 0, 1, START_MS)
     event = UnifiedEvent("user:7", "e", "task.created", None, 7, "2026-11-23T10:00:00.000000Z", {"taskId": 1, "creatorId": 7, "title": "x"})
-    one: Record = ConsumerRecord("team.events", 0, 1, START_MS, 1, b"user:7", encode(event), None, 0, 0, headers_for(source))
+    one = Record("team.events", 0, 1, START_MS, 1, b"user:7", encode(event), headers_for(source))
     rebuilt = Rebuilt("user:7", "00" * 8)
     rebuilt.fold(one)
     state = rebuilt.state()
@@ -148,5 +147,5 @@ def test_internal_records_are_no_events() -> None:
             "data": {},
         }
     )
-    one: Record = ConsumerRecord("team.events", 0, 7, START_MS, 1, b"team:42", value, None, 0, 0, HISTORY[0].headers)
+    one = Record("team.events", 0, 7, START_MS, 1, b"team:42", value, HISTORY[0].headers)
     assert (folded([one]).events, folded([one]).skipped) == (0, 0)

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.rows import Row, decode, encode, merge
+from app.kafka.record import Record
 from app.kafka.topics import CHANGELOG
 from tables import store
 from tables.changelog import META_KEY, last_row_key, merge_values
@@ -26,7 +26,7 @@ OLD, NEW = encode(Row({"seen": ""}, {"name": ("1", "old")})), encode(Row({"chang
 
 
 def record(offset: int, key: bytes | None, value: bytes | None) -> Any:
-    return ConsumerRecord(CHANGELOG, 0, offset, 0, 1, key, value, None, 0, 0, ())
+    return Record(CHANGELOG, 0, offset, 0, 1, key, value, ())
 
 
 def batch(*records: Any, partition: int = 0) -> list[Any]:
