@@ -61,6 +61,11 @@ def headers_for(source: Source, traceparent: bytes | None = None) -> list[tuple[
     return headers
 
 
+def values_of(headers: Sequence[tuple[str, bytes]]) -> tuple[bytes, ...]:
+    """What `usual_headers` gives for headers that `headers_for` gave."""
+    return headers[0][1], headers[1][1], headers[2][1], headers[3][1], FORMAT
+
+
 @lru_cache(maxsize=1024)
 def _place_headers(topic: str, partition: int) -> tuple[tuple[str, bytes], tuple[str, bytes]]:
     """The headers that all records of a source partition share, made once."""

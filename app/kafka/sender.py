@@ -39,36 +39,29 @@ class _Part:
 
     topic: str
     partition: int
+    number: int
+    """Which of the parts of a send it is."""
     builder: DefaultRecordBatchBuilder
     records: list[Outgoing] = field(default_factory=list)
-
-    def add(self, r: Outgoing, now_ms: int) -> bool:
-        """Take a record, if there is room for it; there always is for the first."""
-        at = now_ms if r.timestamp is None else r.timestamp
-        headers = r.headers if type(r.headers) is list else list(r.headers)  # the builder takes no other sequence
-        if self.builder.append(len(self.records), at, r.key, r.value, headers) is None:
-            return False
-        self.records.append(r)
-        return True
 
 
 class Sent(Sequence[RecordMetadata]):
     """Where each record of a send went, in the order given; worked out for those that are looked at."""
 
-    def __init__(self, answers: Sequence[RecordMetadata] = (), places: Sequence[tuple[int, int]] = (), counts: Sequence[int] = ()) -> None:
+    def __init__(self, answers: Sequence[RecordMetadata] = (), parts: Sequence[int] = (), counts: Sequence[int] = ()) -> None:
         """Know where records are.
 
         Args:
             answers: Where the first record of each part went.
-            places: Each record's part, and how many of the part's stand before it.
+            parts: Number of each record's part.
             counts: How many records each part has.
         """
         self._answers = answers
-        self._places = places
+        self._parts = parts
         self._counts = counts
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._parts)
 
     @overload
     def __getitem__(self, index: int) -> RecordMetadata: ...
@@ -77,9 +70,12 @@ class Sent(Sequence[RecordMetadata]):
     def __getitem__(self, index: int | slice) -> RecordMetadata | Sequence[RecordMetadata]:
         if isinstance(index, slice):
             return [self[one] for one in range(*index.indices(len(self)))]
-        part, before = self._places[index]
+        part = self._parts[index]
         first = self._answers[part]
-        return first._replace(offset=first.offset + before) if first.offset >= 0 else first
+        if first.offset < 0:
+            return first
+        before = self._parts[: index % len(self._parts)].count(part)
+        return first._replace(offset=first.offset + before)
 
     @property
     def ends(self) -> dict[TopicPartition, int]:
@@ -124,13 +120,13 @@ class Sender:
         try:
             async with asyncio.timeout(seconds):
                 counts = {topic: await self._count(topic) for topic in {r.topic for r in records}}
-                parts, places = _divide(records, counts)
+                parts, numbers = _divide(records, counts)
                 for part in parts:
                     future = self._appender.append(part.topic, part.partition, part.builder, len(part.records))
                     future.add_done_callback(partial(self._see, part))
                     futures.append(future)
                 self._appender.flush()
-                return Sent([await future for future in futures], places, [len(part.records) for part in parts])
+                return Sent([await future for future in futures], numbers, [len(part.records) for part in parts])
         except (KafkaError, NotReady, TimeoutError) as error:
             raise SendFailed(f"{len(records)} records for {records[0].topic}: {error!r}") from error
         finally:
@@ -153,29 +149,35 @@ class Sender:
         return len(client.cluster.partitions_for_topic(topic) or await client._wait_on_metadata(topic))
 
 
-def _divide(records: Sequence[Outgoing], counts: Mapping[str, int]) -> tuple[list[_Part], list[tuple[int, int]]]:
-    """Parts, in an order that keeps that of each partition; and for each record its part, and how many stand before it there.
+def _divide(records: Sequence[Outgoing], counts: Mapping[str, int]) -> tuple[list[_Part], list[int]]:
+    """Parts, in an order that keeps that of each partition; and for each record the number of its part.
 
     Raises:
         MessageSizeTooLargeError: A record is larger than any request.
     """
     now_ms = int(time() * 1000)
     parts: list[_Part] = []
-    places: list[tuple[int, int]] = []
-    filling: dict[tuple[str, int], tuple[int, _Part]] = {}
+    numbers: list[int] = []
+    filling: dict[tuple[str, int], _Part] = {}
     for r in records:
-        partition = _partition(r, counts[r.topic])
-        tp = (r.topic, partition)
-        place = filling.get(tp)
-        if place is None or not place[1].add(r, now_ms):
-            size = len(r.value or b"")
-            if size > MAX_RECORD_BYTES:
-                raise MessageSizeTooLargeError(f"a record of {size} bytes is larger than any request")
-            place = filling[tp] = (len(parts), _Part(r.topic, partition, _builder()))
-            parts.append(place[1])
-            place[1].add(r, now_ms)
-        places.append((place[0], len(place[1].records) - 1))
-    return parts, places
+        topic, key, value, headers, partition, at, _made = r
+        if partition is None:
+            partition = _partition(key, counts[topic])
+        if at is None:
+            at = now_ms
+        if type(headers) is not list:
+            headers = list(headers)  # the builder takes no other sequence
+        part = filling.get((topic, partition))
+        # There is room in every batch for its first record.
+        if part is None or part.builder.append(len(part.records), at, key, value, headers) is None:
+            if value is not None and len(value) > MAX_RECORD_BYTES:
+                raise MessageSizeTooLargeError(f"a record of {len(value)} bytes is larger than any request")
+            part = filling[topic, partition] = _Part(topic, partition, len(parts), _builder())
+            part.builder.append(0, at, key, value, headers)
+            parts.append(part)
+        part.records.append(r)
+        numbers.append(part.number)
+    return parts, numbers
 
 
 def _builder() -> DefaultRecordBatchBuilder:
@@ -191,7 +193,5 @@ def _builder() -> DefaultRecordBatchBuilder:
     )
 
 
-def _partition(r: Outgoing, count: int) -> int:
-    if r.partition is not None:
-        return r.partition
-    return randrange(count) if r.key is None else partition_of(r.key, count)  # noqa: S311  (as Kafka's)  # nosec B311
+def _partition(key: bytes | None, count: int) -> int:
+    return randrange(count) if key is None else partition_of(key, count)  # noqa: S311  (as Kafka's)  # nosec B311

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from agents.repartition import MEMBERSHIP_KINDS, Decoded, Repartition, in_order
 from app.domain.events import Source, UnifiedEvent
-from app.domain.recent_records import RecentRecords
+from app.domain.recent_records import LARGEST_BYTES
 from app.domain.topics import SOURCE_TOPICS, UNIFIED
-from app.domain.unified import parse
+from app.domain.unified import parse, usual_headers
 from app.errors import SendFailed
 from app.kafka.deadletters import DeadLetters
 from app.kafka.outgoing import Outgoing
@@ -62,7 +62,7 @@ class Broker:
 
 
 def repartition_of(broker: Broker) -> Repartition:
-    return Repartition(broker, DeadLetters(broker), {UNIFIED: 8}, RecentRecords())  # type: ignore[arg-type]
+    return Repartition(broker, DeadLetters(broker), {UNIFIED: 8})  # type: ignore[arg-type]
 
 
 def batch_of(*parts: list[Record]) -> Batch:
@@ -108,13 +108,15 @@ def test_an_event_goes_to_its_key_in_the_unified_stream_where_kafkas_partitioner
     "more", [{}, {"teamId": None, "creatorId": 5}, {"eventId": "own", "payload": {"labels": [1.0, {"b": 1, "a": True}]}}]
 )
 def test_those_who_read_an_event_back_get_what_was_decoded(topic: str, more: dict[str, Any]) -> None:
-    recent = RecentRecords()
-    repartition = Repartition(Broker(), DeadLetters(Broker()), {UNIFIED: 8}, recent)  # type: ignore[arg-type]
-    for sent in repartition.route([[record(15, value(**more), topic=topic, headers=HEADERS)]], NOW).events:
-        headers = [*sent.headers]
-        assert len(recent) == 1
-        assert recent.read(sent.value, headers, sent.key).unified == parse(sent.value, headers, sent.key)
-        assert len(recent) == 1
+    for sent in repartition_of(Broker()).route([[record(15, value(**more), topic=topic, headers=HEADERS)]], NOW).events:
+        assert sent.made.unified == parse(sent.value, sent.headers, sent.key)
+        assert (sent.made.key, sent.made.headers) == (sent.key, usual_headers(sent.headers))
+
+
+def test_what_a_large_event_was_made_from_is_not_kept() -> None:
+    large = record(15, value(payload={"title": "x" * LARGEST_BYTES}))
+    [sent] = repartition_of(Broker()).route([[large]], NOW).events
+    assert sent.made is None
 
 
 def test_a_personal_task_goes_to_its_creator() -> None:

@@ -46,7 +46,7 @@ class Broker:
             offset = sum(1 for held in self.held if held.partition == record.partition)
             found.append(RecordMetadata(CHANGELOG, partition, TP(CHANGELOG, partition), offset, -1, 0, 0))
             self.held.append(record)
-        return Sent(found, [(number, 0) for number in range(len(found))])
+        return Sent(found, range(len(found)))
 
 
 class Tables:

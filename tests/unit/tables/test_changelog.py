@@ -37,7 +37,7 @@ class Log:
             self.held += self.strange.pop(0)
         first = len(self.held)
         self.held += [(one.key or b"", one.value or b"") for one in records]
-        return Sent([RecordMetadata(CHANGELOG, 0, TP(CHANGELOG, 0), first, -1, 0, 0)], [(0, n) for n in range(len(records))])
+        return Sent([RecordMetadata(CHANGELOG, 0, TP(CHANGELOG, 0), first, -1, 0, 0)], [0] * len(records))
 
     def merged(self) -> dict[bytes, bytes]:
         """What recovery makes of it."""
