@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from app.domain.rows import Row, decode, encode
+
+SMALL_BYTES = 1024
+"""Of a row that is kept decoded: a team's, or a member's."""
+SMALL_ROWS = 4096
+"""How many of them are kept: those of the teams in which much goes on, for they stay as they are for thousands of events."""
+
+_decode_small = lru_cache(maxsize=SMALL_ROWS)(decode)
 
 
 class BatchRows:
@@ -29,7 +37,7 @@ class BatchRows:
         """A row as it is now. A team's events come together: most of the rows that one looks at, the one before it looked at too."""
         if key not in self._rows:
             value = self.value(key)
-            self._rows[key] = None if value is None else decode(value)
+            self._rows[key] = None if value is None else _decode_small(value) if len(value) <= SMALL_BYTES else decode(value)
         return self._rows[key]
 
     def put(self, key: str, value: bytes) -> None:

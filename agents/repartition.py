@@ -14,7 +14,7 @@ from app.domain.decode import decode
 from app.domain.errors import BadRecord
 from app.domain.events import Source, UnifiedEvent, encode, user_key
 from app.domain.fold import MEMBERSHIP, owner_of
-from app.domain.recent_records import LARGEST_BYTES, SharedRecord
+from app.domain.recent_records import LARGEST_BYTES, RecentRecords
 from app.domain.topics import UNIFIED
 from app.domain.unified import UnifiedRecord, headers_for, traceparent_of, values_of
 from app.kafka.deadletters import DeadLetters
@@ -52,12 +52,13 @@ class Routed:
 class Repartition:
     """Writes the unified stream."""
 
-    def __init__(self, sender: Sender, dead_letters: DeadLetters, topics: Mapping[str, int]) -> None:
+    def __init__(self, sender: Sender, dead_letters: DeadLetters, topics: Mapping[str, int], recent: RecentRecords) -> None:
         self._sender = sender
         self._dead_letters = dead_letters
         self.sent: dict[int, int] = {}
         """Offset of the newest record that this worker wrote into each partition of the unified stream."""
         self._topics = topics
+        self._recent = recent
 
     async def forward(self, batch: Batch) -> None:
         """Send what comes of a batch; return once the broker has all of it.
@@ -84,7 +85,7 @@ class Repartition:
             key, value, made = event.key.encode(), encode(event), None
             if len(value) <= LARGEST_BYTES:
                 # Here it is known already what those who read it back will parse.
-                made = SharedRecord(_new(UnifiedRecord, (event, source)), key, values_of(headers))
+                made = self._recent.note(value, values_of(headers), key, _new(UnifiedRecord, (event, source)))
             routed.events.append(_new(Outgoing, (UNIFIED, key, value, headers, partition_of(key, partitions), None, made)))
             if event.type in MEMBERSHIP_KINDS:
                 looks_for = candidate(event)

@@ -91,7 +91,7 @@ class Teamcast(Application):
         self.teller = Teller(hub.attendance, hub.presence, self.cluster, messages.presence)
         self.watchdog = Watchdog(settings, lambda: cast(Consumer, self.consumer), lambda: self.rebalancing or not self.tables.actives_ready)
         dead_letters = DeadLetters(sender)
-        repartition = Repartition(sender, dead_letters, counts)
+        repartition = Repartition(sender, dead_letters, counts, recent)
         for register in (register_task, register_team, register_user):
             register(self, repartition)
         register_fold(self, Folding(table, dead_letters, sender, lambda: self.log_id, recent))

@@ -29,6 +29,7 @@ from agents.fold import fold_task
 from agents.repartition import Repartition
 from app.domain.events import Source
 from app.domain.ranks import rank
+from app.domain.recent_records import RecentRecords
 from app.domain.rows import Row, encode, team_row_key
 from app.domain.topics import UNIFIED
 from app.kafka.appended import Appended
@@ -79,7 +80,7 @@ class Line:
 
     def __init__(self, folder: Path, teams: int) -> None:
         self._db = rocksdict.Rdict(str(folder), options=rocksdict.Options(raw_mode=True))
-        self._repartition = Repartition(cast(Any, None), cast(Any, None), {UNIFIED: 1})
+        self._repartition = Repartition(cast(Any, None), cast(Any, None), {UNIFIED: 1}, RecentRecords())
         self._window, self._ring = DuplicateWindow(WINDOW), Ring(RING_BYTES, 0, LOG)
         self._teams = teams
         self._offset = 0

@@ -58,6 +58,12 @@ class AppendedRecords:
         self._waiting.append(more)
         self.end = more.end
 
+    def skip_to(self, offset: int) -> bool:
+        """Leave out what stands before an offset; whether the first of what is left stands there."""
+        while self._waiting and self._waiting[0].end <= offset:
+            self.next_fetch_offset = self._waiting.popleft().end
+        return bool(self._waiting) and self.next_fetch_offset == offset
+
     def take(self, most: int) -> list[Record]:
         """The records of the next batches, until there are so many, or none is left."""
         found: list[Record] = []

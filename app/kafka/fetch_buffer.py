@@ -29,6 +29,8 @@ class FetchBuffer(theirs.Fetcher):  # type: ignore[misc]
     def __init__(self, client: Any, subscriptions: Any, **kwargs: Any) -> None:
         self._gathering: set[TopicPartition] = set()
         """Partitions of which what was brought is not given out yet: it gathers."""
+        self._early: dict[TopicPartition, tuple[Assignment, AppendedRecords]] = {}
+        """What was appended behind records that are still being fetched, or wait to be taken: it need not be fetched after them."""
         super().__init__(client, subscriptions, **kwargs)
 
     async def fetched_records(
@@ -70,6 +72,7 @@ class FetchBuffer(theirs.Fetcher):  # type: ignore[misc]
             if partitions and tp not in partitions:
                 if not self._subscriptions.is_assigned(tp):
                     del self._records[tp]
+                    self._early.pop(tp, None)
                 continue
             if tp in self._gathering:
                 continue
@@ -89,6 +92,7 @@ class FetchBuffer(theirs.Fetcher):  # type: ignore[misc]
             finally:
                 if not result.has_more():
                     del self._records[tp]
+                    self._take_early(tp)
                     self._notify(self._wait_consume_future)
             if records:
                 found[tp] = records
@@ -125,6 +129,7 @@ class FetchBuffer(theirs.Fetcher):  # type: ignore[misc]
     def brought(self) -> int:
         """How many records that were brought wait to be taken."""
         found = [result._partition_records for result in self._records.values() if isinstance(result, Result)]
+        found += [records for _assignment, records in self._early.values()]
         return sum([len(records) for records in found if isinstance(records, AppendedRecords)])
 
     def release(self) -> None:
@@ -144,33 +149,56 @@ class FetchBuffer(theirs.Fetcher):  # type: ignore[misc]
         assignment = subscription.assignment if subscription else None
         state = assignment.state_value(appended.tp) if assignment else None
         if state is None or state._position is None or self.brought >= MOST_BROUGHT:
+            self._early.pop(appended.tp, None)
             return False
         waiting = self._records.get(appended.tp)
         if waiting is None:
-            if state._position != appended.offset:
-                return bool(state._position > appended.offset)
-            brought = AppendedRecords(appended)
-            self._records[appended.tp] = Result(
-                appended.tp, partition_records=brought, assignment=assignment, backoff=self._prefetch_backoff
-            )
+            if state._position > appended.offset:
+                return True
+            if state._position < appended.offset:
+                self._keep_early(assignment, appended)
+                return False
+            self._give(assignment, appended.tp, AppendedRecords(appended))
             if gather:
                 self._gathering.add(appended.tp)
             else:
                 self._tell_waiters()
             return True
         records = waiting._partition_records if isinstance(waiting, Result) else None
-        if isinstance(records, AppendedRecords) and records.end == appended.offset:
-            records.add(appended)
-            return True
-        return False
+        if not isinstance(records, AppendedRecords):
+            self._keep_early(assignment, appended)
+            return False
+        if records.end != appended.offset:
+            return False
+        records.add(appended)
+        return True
+
+    def _give(self, assignment: Assignment, tp: TopicPartition, records: Records | AppendedRecords) -> None:
+        self._records[tp] = Result(tp, partition_records=records, assignment=assignment, backoff=self._prefetch_backoff)
+
+    def _keep_early(self, assignment: Assignment, appended: Appended) -> None:
+        """Keep what was appended until what stands before it has been taken."""
+        of, early = self._early.get(appended.tp, (None, None))
+        if early is not None and of is assignment and early.end == appended.offset:
+            early.add(appended)
+        else:
+            self._early[appended.tp] = (assignment, AppendedRecords(appended))
+
+    def _take_early(self, tp: TopicPartition) -> None:
+        """Go on with what was appended, if it is what comes behind all that was taken; if it is not, it is fetched."""
+        assignment, early = self._early.pop(tp, (None, None))
+        if assignment is None or early is None or not assignment.active:
+            return
+        state = assignment.state_value(tp)
+        if state is not None and state._position is not None and early.skip_to(state._position):
+            self._give(assignment, tp, early)
 
     def _keep(self, assignment: Assignment, tp: TopicPartition, state: TopicPartitionState, part: Part) -> bool:
         """Keep a partition's records; whether there are any."""
         records = MemoryRecords(part.records)
         if records.has_next():
             how = self._key_deserializer, self._value_deserializer, self._check_crcs, self._isolation_level
-            unpacked = Records(tp, records, part.aborted, state._position, *how)
-            self._records[tp] = Result(tp, partition_records=unpacked, assignment=assignment, backoff=self._prefetch_backoff)
+            self._give(assignment, tp, Records(tp, records, part.aborted, state._position, *how))
             return True
         if not records.size_in_bytes():
             return False

@@ -107,11 +107,14 @@ class Fetcher(FetchBuffer):
     def seek_to(self, tp: TopicPartition, offset: int) -> None:
         """Go on from an offset."""
         super().seek_to(tp, offset)
+        self._early.pop(tp, None)
         self._leave(lambda places: places.get(tp, offset) != offset)
 
     def request_offset_reset(self, tps: Collection[TopicPartition], strategy: Any) -> Any:
         """Go on from the log's start or end."""
         found = super().request_offset_reset(tps, strategy)
+        for tp in tps:
+            self._early.pop(tp, None)
         self._leave(lambda places: not places.keys().isdisjoint(tps))
         return found
 

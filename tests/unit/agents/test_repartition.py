@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from agents.repartition import MEMBERSHIP_KINDS, Decoded, Repartition, in_order
 from app.domain.events import Source, UnifiedEvent
-from app.domain.recent_records import LARGEST_BYTES
+from app.domain.recent_records import LARGEST_BYTES, RecentRecords
 from app.domain.topics import SOURCE_TOPICS, UNIFIED
 from app.domain.unified import parse, usual_headers
 from app.errors import SendFailed
@@ -61,8 +61,8 @@ class Broker:
         return Sent()
 
 
-def repartition_of(broker: Broker) -> Repartition:
-    return Repartition(broker, DeadLetters(broker), {UNIFIED: 8})  # type: ignore[arg-type]
+def repartition_of(broker: Broker, recent: RecentRecords | None = None) -> Repartition:
+    return Repartition(broker, DeadLetters(broker), {UNIFIED: 8}, RecentRecords() if recent is None else recent)  # type: ignore[arg-type]
 
 
 def batch_of(*parts: list[Record]) -> Batch:
@@ -108,7 +108,9 @@ def test_an_event_goes_to_its_key_in_the_unified_stream_where_kafkas_partitioner
     "more", [{}, {"teamId": None, "creatorId": 5}, {"eventId": "own", "payload": {"labels": [1.0, {"b": 1, "a": True}]}}]
 )
 def test_those_who_read_an_event_back_get_what_was_decoded(topic: str, more: dict[str, Any]) -> None:
-    for sent in repartition_of(Broker()).route([[record(15, value(**more), topic=topic, headers=HEADERS)]], NOW).events:
+    recent = RecentRecords()
+    for sent in repartition_of(Broker(), recent).route([[record(15, value(**more), topic=topic, headers=HEADERS)]], NOW).events:
+        assert recent.read(sent.value, sent.headers, sent.key) is sent.made
         assert sent.made.unified == parse(sent.value, sent.headers, sent.key)
         assert (sent.made.key, sent.made.headers) == (sent.key, usual_headers(sent.headers))
 

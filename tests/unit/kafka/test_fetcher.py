@@ -1238,6 +1238,67 @@ async def test_what_is_brought_to_nobody_is_left_for_the_fetch() -> None:
 
 
 @jumping
+async def test_what_is_brought_while_what_comes_before_it_waits_to_be_taken_is_not_fetched() -> None:
+    cluster = Cluster()
+    async with consuming(cluster, A) as consumer:
+        cluster.append(A, 2)
+        await consumer.settles()
+        cluster.hold()
+        assert [consumer.fetcher.bring(appended(cluster, A, count)) for count in (1, 2)] == [False, False]
+        assert consumer.fetcher.brought == 3
+        assert [await consumer.take() for _ in range(2)] == [{A: [0, 1]}, {A: [2, 3, 4]}]
+        assert consumer.fetcher.brought == 0
+
+
+@jumping
+async def test_what_is_brought_while_what_comes_before_it_is_fetched_is_given_once() -> None:
+    cluster = Cluster()
+    async with consuming(cluster, A) as consumer:
+        cluster.append(A, 2)
+        assert not consumer.fetcher.bring(appended(cluster, A, 1))
+        assert await consumer.take_up_to(A, 3) == [0, 1, 2]
+        cluster.hold()
+        consumer.fetcher.bring(appended(cluster, A, 1))
+        assert await consumer.take() == {A: [3]}
+
+
+@jumping
+async def test_of_what_is_brought_early_only_what_follows_is_given_and_a_gap_is_fetched() -> None:
+    cluster = Cluster()
+    async with consuming(cluster, A) as consumer:
+        cluster.append(A, 1)
+        await consumer.settles()
+        cluster.hold()
+        consumer.fetcher.bring(appended(cluster, A))
+        cluster.append(A)  # somebody else's
+        consumer.fetcher.bring(appended(cluster, A))
+        assert await consumer.take() == {A: [0]}
+        assert await consumer.take(seconds=0.3) == {}
+        cluster.go_on()
+        assert await consumer.take_up_to(A, 4) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("how", ["sought", "assigned anew"])
+@jumping
+async def test_what_was_brought_early_is_not_given_where_it_does_not_belong(how: str) -> None:
+    cluster = Cluster()
+    async with consuming(cluster, A) as consumer:
+        cluster.append(A, 2)
+        await consumer.settles()
+        cluster.hold()
+        consumer.fetcher.bring(appended(cluster, A, 2))
+        if how == "sought":
+            consumer.fetcher.seek_to(A, 1)
+            cluster.go_on()
+            assert await consumer.take_up_to(A, 4) == [1, 2, 3]
+        else:
+            consumer.assign(A, at=1)
+            cluster.go_on()
+            assert await consumer.take_up_to(A, 4) == [1, 2, 3]
+        assert consumer.fetcher.brought == 0
+
+
+@jumping
 async def test_what_was_brought_before_a_seek_is_not_given_behind_it() -> None:
     cluster = Cluster()
     async with consuming(cluster, A) as consumer:
