@@ -8,9 +8,11 @@ from functools import lru_cache
 from app.domain.rows import Row, decode, encode
 
 SMALL_BYTES = 1024
-"""Of a row that is kept decoded: a team's, or a member's."""
+"""Of a row that is kept decoded from batch to batch."""
 SMALL_ROWS = 4096
-"""How many of them are kept: those of the teams in which much goes on, for they stay as they are for thousands of events."""
+"""How many of them are kept: some 16 MB at most."""
+_STEADY = ("team/", "member/")
+"""Rows that stay as they are for thousands of events; a task's is another one after each."""
 
 _decode_small = lru_cache(maxsize=SMALL_ROWS)(decode)
 
@@ -37,7 +39,10 @@ class BatchRows:
         """A row as it is now. A team's events come together: most of the rows that one looks at, the one before it looked at too."""
         if key not in self._rows:
             value = self.value(key)
-            self._rows[key] = None if value is None else _decode_small(value) if len(value) <= SMALL_BYTES else decode(value)
+            if value is None:
+                self._rows[key] = None
+            else:
+                self._rows[key] = (_decode_small if len(value) <= SMALL_BYTES and key.startswith(_STEADY) else decode)(value)
         return self._rows[key]
 
     def put(self, key: str, value: bytes) -> None:

@@ -14,6 +14,7 @@ from app.domain.decode import decode
 from app.domain.errors import BadRecord
 from app.domain.events import Source, UnifiedEvent, encode, user_key
 from app.domain.fold import MEMBERSHIP, owner_of
+from app.domain.named_tuple import new
 from app.domain.recent_records import LARGEST_BYTES, RecentRecords
 from app.domain.topics import UNIFIED
 from app.domain.unified import UnifiedRecord, headers_for, traceparent_of, values_of
@@ -25,9 +26,6 @@ from app.kafka.sender import Sender
 from app.kafka.transport.batches import Batch
 
 log = logs.get(__name__)
-
-_new = tuple.__new__
-"""Makes a named tuple at half the cost of its own constructor, which is a Python function."""
 
 MEMBERSHIP_KINDS = {"team.member_added": "added", "team.member_removed": "removed", "team.created": "created"}
 
@@ -85,8 +83,8 @@ class Repartition:
             key, value, made = event.key.encode(), encode(event), None
             if len(value) <= LARGEST_BYTES:
                 # Here it is known already what those who read it back will parse.
-                made = self._recent.note(value, values_of(headers), key, _new(UnifiedRecord, (event, source)))
-            routed.events.append(_new(Outgoing, (UNIFIED, key, value, headers, partition_of(key, partitions), None, made)))
+                made = self._recent.note(value, values_of(headers), key, new(UnifiedRecord, (event, source)))
+            routed.events.append(new(Outgoing, (UNIFIED, key, value, headers, partition_of(key, partitions), None, made)))
             if event.type in MEMBERSHIP_KINDS:
                 looks_for = candidate(event)
                 key = looks_for.key.encode()
@@ -123,7 +121,7 @@ def _decoded(records: list[Record], dead: list[Outgoing], now_ms: int) -> list[D
     read: list[Decoded] = []
     metrics.EVENTS.labels(topic=records[0].topic).inc(len(records))
     for record in records:
-        source = _new(Source, record[:4])  # both begin with topic, partition, offset and time
+        source = new(Source, record[:4])  # both begin with topic, partition, offset and time
         try:
             found = decode(record.value, record.headers, source)
         except BadRecord as bad:
@@ -135,5 +133,5 @@ def _decoded(records: list[Record], dead: list[Outgoing], now_ms: int) -> list[D
             continue
         if found.clamped:
             metrics.CLAMPED.labels(topic=record.topic).inc()
-        read.append(_new(Decoded, (found.event, source, record)))
+        read.append(new(Decoded, (found.event, source, record)))
     return read

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from app.domain import cloudevents, timestamps, usual_task
 from app.domain.errors import BadRecord, Code, Fault, Report, one_line, refuse
 from app.domain.events import Source, UnifiedEvent, team_key
+from app.domain.named_tuple import new
 from app.domain.schema import RULES, Routed, check_payload
 from app.domain.strict_json import load, load_counted
 from app.domain.unified import default_event_id
@@ -17,9 +18,6 @@ MAX_EVENT_ID_LENGTH = 200
 
 _DROPPED = frozenset({"__proto__", "constructor", "prototype"})
 """Names that reach the prototype of an object in careless JavaScript."""
-
-_new = tuple.__new__
-"""Makes a named tuple at half the cost of its own constructor, which is a Python function."""
 
 _FLAT = 2
 """The braces of a value whose payload holds no further object: nothing to look for below its own members."""
@@ -91,7 +89,7 @@ def _usual(body: dict[str, Any], source: Source) -> Decoded | None:
         return None
     team_id: int = data["teamId"]
     event = (team_key(team_id), default_event_id(source), topic, team_id, body["actorId"], timestamp, data)
-    return _new(Decoded, (_new(UnifiedEvent, event), clamped))
+    return new(Decoded, (new(UnifiedEvent, event), clamped))
 
 
 def faults(topic: str, value: bytes | None) -> list[Fault]:

@@ -68,7 +68,8 @@ class FetchBuffer(theirs.Fetcher):  # type: ignore[misc]
 
     def _drain(self, partitions: Collection[TopicPartition], most: int) -> dict[TopicPartition, list[Record]]:
         found: dict[TopicPartition, list[Record]] = {}
-        for tp in list(self._records):
+        tps = list(self._records)
+        for tp in tps:
             if partitions and tp not in partitions:
                 if not self._subscriptions.is_assigned(tp):
                     del self._records[tp]
@@ -92,10 +93,11 @@ class FetchBuffer(theirs.Fetcher):  # type: ignore[misc]
             finally:
                 if not result.has_more():
                     del self._records[tp]
-                    self._take_early(tp)
+                    if self._take_early(tp):
+                        tps.append(tp)
                     self._notify(self._wait_consume_future)
             if records:
-                found[tp] = records
+                found[tp] = found[tp] + records if tp in found else records
                 most -= len(records)
                 if most <= 0:
                     break
@@ -184,14 +186,16 @@ class FetchBuffer(theirs.Fetcher):  # type: ignore[misc]
         else:
             self._early[appended.tp] = (assignment, AppendedRecords(appended))
 
-    def _take_early(self, tp: TopicPartition) -> None:
-        """Go on with what was appended, if it is what comes behind all that was taken; if it is not, it is fetched."""
+    def _take_early(self, tp: TopicPartition) -> bool:
+        """Go on with what was appended, if it is what comes behind all that was taken; if it is not, it is fetched. Whether it is."""
         assignment, early = self._early.pop(tp, (None, None))
         if assignment is None or early is None or not assignment.active:
-            return
+            return False
         state = assignment.state_value(tp)
-        if state is not None and state._position is not None and early.skip_to(state._position):
-            self._give(assignment, tp, early)
+        if state is None or state._position is None or not early.skip_to(state._position):
+            return False
+        self._give(assignment, tp, early)
+        return True
 
     def _keep(self, assignment: Assignment, tp: TopicPartition, state: TopicPartitionState, part: Part) -> bool:
         """Keep a partition's records; whether there are any."""

@@ -8,11 +8,9 @@ from aiokafka import errors
 from aiokafka.consumer import fetcher as theirs
 from aiokafka.record.memory_records import MemoryRecords
 
+from app.domain.named_tuple import new
 from app.kafka.appended import AppendedRecords
 from app.kafka.record import Record
-
-_new = tuple.__new__
-"""Makes a named tuple at half the cost of its own constructor, which is a Python function."""
 
 
 class Records(theirs.PartitionRecords):  # type: ignore[misc]
@@ -44,7 +42,7 @@ class Records(theirs.PartitionRecords):  # type: ignore[misc]
                 found += [
                     self._record(one)
                     if kind is None
-                    else _new(Record, (topic, partition, at, one.timestamp, kind, one.key, one.value, tuple(one.headers), None))
+                    else new(Record, (topic, partition, at, one.timestamp, kind, one.key, one.value, tuple(one.headers), None))
                     for one in batch
                     if (at := one.offset) >= first
                 ]

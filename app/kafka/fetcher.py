@@ -132,6 +132,7 @@ class Fetcher(FetchBuffer):
             # Of partitions that it holds a session says what has changed: how far they go would not be known in this assignment.
             for session in self._sessions.values():
                 session.reset()
+            self._early.clear()
             self._sessions_of = assignment
         followed = {} if self._closed else self._followed(assignment, node_id)
         tasks = [asyncio.ensure_future(self._follow(assignment, node_id, lane, followed)) for lane in followed]

@@ -1246,8 +1246,19 @@ async def test_what_is_brought_while_what_comes_before_it_waits_to_be_taken_is_n
         cluster.hold()
         assert [consumer.fetcher.bring(appended(cluster, A, count)) for count in (1, 2)] == [False, False]
         assert consumer.fetcher.brought == 3
-        assert [await consumer.take() for _ in range(2)] == [{A: [0, 1]}, {A: [2, 3, 4]}]
+        assert await consumer.take() == {A: [0, 1, 2, 3, 4]}
         assert consumer.fetcher.brought == 0
+
+
+@jumping
+async def test_of_what_is_brought_early_no_more_is_given_at_a_time_than_is_asked_for() -> None:
+    cluster = Cluster()
+    async with consuming(cluster, A) as consumer:
+        cluster.append(A, 2)
+        await consumer.settles()
+        cluster.hold()
+        consumer.fetcher.bring(appended(cluster, A, 2))
+        assert [await consumer.take(most=2) for _ in range(2)] == [{A: [0, 1]}, {A: [2, 3]}]
 
 
 @jumping
