@@ -31,6 +31,9 @@ from tables.table import StateTable
 
 log = logs.get(__name__)
 
+SLICE_RECORDS = 64
+"""After so many records the loop lets others in: a team beside a flood would wait for the whole batch else."""
+
 
 class Folding:
     """Folds batches of unified records into rows, and asks for the mails about them."""
@@ -61,7 +64,9 @@ class Folding:
         asked = self._table.contains(partition)
         newest: dict[str, Record] = {}
         now_ms = int(time.time() * 1000)
-        for record in records:
+        for count, record in enumerate(records):
+            if count % SLICE_RECORDS == SLICE_RECORDS - 1:
+                await asyncio.sleep(0)  # nobody else writes these rows meanwhile: a partition's batches are folded one after the other
             asks = record.offset > asked
             try:
                 shared: SharedRecord = record.made or self._recent.read(record.value, record.headers, record.key)

@@ -24,7 +24,7 @@ HEARTBEAT_SECONDS = 2.0
 COMMIT_SECONDS = 0.5
 """What a killed worker did since its last commit is done again by the next owner."""
 MAX_POLL_RECORDS = 1000
-SOURCES_PAUSE = Pause(least_ms=12, per_kib_ms=0.7, most_ms=25)
+SOURCES_PAUSE = Pause(least_ms=12, per_kib_ms=0.7, most_ms=25, busy_ms=2, fades_kib=(700, 900))
 """Between two fetches: at 200 records a second one or two are routed together, at 1,000 some ten."""
 STREAM_BUFFER = 3
 """Messages that wait for an agent, each of some 1,000 records. A full queue holds up all reading, so that none runs ahead of the others."""

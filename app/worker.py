@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import sys
@@ -15,14 +14,13 @@ from faust.cli.worker import worker as faust_command
 
 from app import logs
 from app.errors import StartRefused
+from app.garbage import Garbage
 from app.settings import Settings
 
 STOP_SECONDS = 4.5
 """Time to stop in after the clients have been let go."""
 CANCELLED_SECONDS = 1.0
 """What tasks that are cancelled at the very end have to clean up in."""
-YOUNG_OBJECTS = 100_000
-"""Objects made before the youngest of them are looked at: at Python's 700 that happens many times a batch, and finds all of it in use."""
 EXIT_LATE = 75
 """EX_TEMPFAIL of sysexits.h: something hung, and the process left without it."""
 
@@ -46,13 +44,13 @@ class Worker(faust.Worker):
         super().__init__(app, *args, **kwargs)
         self.spinner = None
         self._signalled = False
+        self._garbage = Garbage()
 
     async def on_startup_finished(self) -> None:
-        """Leave what a started worker consists of, some 200,000 objects that stay, out of every later garbage collection."""
+        """From here on garbage is collected as a worker needs it."""
         await super().on_startup_finished()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(YOUNG_OBJECTS)
+        self._garbage.begin()
+        self.add_future(self._garbage.watch())
 
     def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
         """Give every line its shape, whoever writes it."""

@@ -36,7 +36,6 @@ from app.kafka.appended import Appended
 from app.kafka.fetched import Records
 from app.kafka.outgoing import Headers
 from app.kafka.record import Record
-from app.worker import YOUNG_OBJECTS
 from bench import report
 from bench.events import record
 from delivery.entry import entry_made
@@ -164,7 +163,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    gc.set_threshold(YOUNG_OBJECTS)
+    gc.set_threshold(0)  # as a worker does: app.garbage
     rows = [one for _ in range(given.repeat) for one in measure(given.events, given.teams)]
     words = f"batches of {BATCH}, {given.events:,} events of {given.teams:,} teams; {given.repeat} runs"
     report.publish("stages", rows, file=given.json, words=words)

@@ -1,8 +1,9 @@
 """A lane: topics that a consumer fetches together, over a connection of their own, and how long it pauses between two fetches.
 
 What a fetch costs hardly depends on how much it brings. So where records keep coming the consumer pauses before the next fetch, the
-longer the more of them there are; a record that comes alone finds no pause. A broker handles one request of a connection at a time, which
-is why topics that need other pauses need another connection.
+longer the more of them there are; a record that comes alone finds no pause. Where very many keep coming, each fetch brings several of them
+however short the pause is, and it is the one record beside them that would wait: there it fades. A broker handles one request of a
+connection at a time, which is why topics that need other pauses need another connection.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ FULL_RECORDS = 500
 """So many that gathered are given out at once: more of them together would cost no less."""
 FULL_BYTES = 256 * 1024
 """A fetch that brings so much is one of a backlog: no time is to be lost, and there is none to be gained."""
+RATE_SECONDS = 0.25
+"""How far back is looked for how much keeps coming."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -32,12 +35,21 @@ class Pause:
     least_ms: float = 0.0
     per_kib_ms: float = 0.0
     most_ms: float = 0.0
+    busy_ms: float = 0.0
+    """What is left of it where much keeps coming."""
+    fades_kib: tuple[float, float] = (math.inf, math.inf)
+    """From how many KiB a second on it gets shorter, and from how many on no more than `busy_ms` is left."""
 
-    def after(self, size: int) -> float:
-        """Seconds of pause after a fetch that brought so many bytes."""
+    def after(self, size: int, rate: float = 0.0) -> float:
+        """Seconds of pause after a fetch that brought so many bytes, where so many a second keep coming."""
         if not size or size >= FULL_BYTES:
             return 0.0
-        return min(self.most_ms, self.least_ms + self.per_kib_ms * size / 1024) / 1000
+        usual = min(self.most_ms, self.least_ms + self.per_kib_ms * size / 1024)
+        begins, ends = self.fades_kib
+        if rate <= begins * 1024 or usual <= self.busy_ms:
+            return usual / 1000
+        left = max(0.0, (ends * 1024 - rate) / ((ends - begins) * 1024))
+        return (self.busy_ms + (usual - self.busy_ms) * left) / 1000
 
 
 @dataclass(slots=True, eq=False)
@@ -58,6 +70,9 @@ class Lane:
     rest_ms: int = REST_MS
     _paused: set[asyncio.Future[None]] = field(default_factory=set)
     _brought_at: float = -math.inf
+    _rate: float = 0.0
+    """Bytes a second that keep coming."""
+    _fetched_at: float = 0.0
     _gathered: int = 0
     _given_at: float = -math.inf
     _giving: asyncio.Future[None] | None = None
@@ -99,12 +114,19 @@ class Lane:
     async def after(self, size: int) -> None:
         """Pause after a fetch that brought so many bytes, unless somebody is in a hurry."""
         loop = asyncio.get_running_loop()
-        seconds = self.pause.after(size)
+        seconds = self.pause.after(size, self._noted(size))
         if loop.time() - self._brought_at < ALONE_SECONDS and self.alone():
             seconds = max(seconds, ALONE_SECONDS)
         if not seconds or self.wanted():
             return
         await self._pause(seconds)
+
+    def _noted(self, size: int) -> float:
+        """Note a fetch that brought so many bytes; give the bytes a second that keep coming."""
+        now = asyncio.get_running_loop().time()
+        passed, self._fetched_at = now - self._fetched_at, now
+        self._rate = self._rate * math.exp(-passed / RATE_SECONDS) + size / RATE_SECONDS
+        return self._rate
 
     def _pause(self, seconds: float) -> asyncio.Future[None]:
         """Done when so many seconds are over, or somebody is in a hurry."""

@@ -195,3 +195,34 @@ async def test_a_flood_leaves_no_pauses_behind() -> None:
             await asyncio.sleep(0.01)
     assert len(given) <= 6
     assert len(lane._paused) <= 1
+
+
+@pytest.mark.parametrize(("kib_s", "ms"), [(0, 17), (100, 17), (150, 10), (200, 3), (5_000, 3)])
+def test_a_pause_fades_where_much_keeps_coming(kib_s: float, ms: float) -> None:
+    pause = Pause(least_ms=12, per_kib_ms=1, most_ms=25, busy_ms=3, fades_kib=(100, 200))
+    assert pause.after(5 * 1024, kib_s * 1024) == pytest.approx(ms / 1000)
+
+
+def test_a_pause_that_fades_is_never_longer_than_it_was() -> None:
+    pause = Pause(least_ms=1, most_ms=25, busy_ms=3, fades_kib=(100, 200))
+    assert pause.after(1, 5_000 * 1024) == pytest.approx(0.001)
+    assert pause.after(0, 5_000 * 1024) == 0
+    assert pause.after(FULL_BYTES, 5_000 * 1024) == 0
+
+
+@jumping
+async def test_how_much_keeps_coming_is_told_from_what_fetches_bring() -> None:
+    lane = Lane(Pause(least_ms=20, most_ms=20, busy_ms=2, fades_kib=(100, 200)))
+    clock = asyncio.get_running_loop().time
+
+    async def pauses(size: int, every: float, times: int) -> float:
+        for _ in range(times):
+            began = clock()
+            await lane.after(size)
+            took = clock() - began
+            await asyncio.sleep(max(0.0, every - took))
+        return took
+
+    assert await pauses(1024, 0.02, 100) == pytest.approx(0.02, rel=0.01)  # 50 KiB a second
+    assert await pauses(8 * 1024, 0.02, 100) == pytest.approx(0.002, rel=0.01)  # 400
+    assert await pauses(1024, 0.02, 100) == pytest.approx(0.02, rel=0.01)
