@@ -65,8 +65,10 @@ class Folding:
         newest: dict[str, Record] = {}
         now_ms = int(time.time() * 1000)
         for count, record in enumerate(records):
-            if count % SLICE_RECORDS == SLICE_RECORDS - 1:
-                await asyncio.sleep(0)  # nobody else writes these rows meanwhile: a partition's batches are folded one after the other
+            if count and count % SLICE_RECORDS == 0:
+                await asyncio.sleep(
+                    0
+                )  # a rebalance may come in between, as it may while what follows is sent: writing merges with what is there
             asks = record.offset > asked
             try:
                 shared: SharedRecord = record.made or self._recent.read(record.value, record.headers, record.key)

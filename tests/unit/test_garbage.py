@@ -59,7 +59,8 @@ def test_what_little_was_made_is_not_set_aside(begun: Garbage) -> None:
     before = gc.get_freeze_count()
     kept: list[list[int]] = [[] for _ in range(500)]
     begun.look()
-    assert gc.get_freeze_count() <= before + len(kept) // 2
+    assert gc.get_freeze_count() <= before  # what is freed leaves it
+    assert len(kept) == 500
 
 
 def test_what_was_made_is_set_aside_and_not_looked_at(begun: Garbage) -> None:
@@ -94,12 +95,12 @@ def test_cycles_are_freed_once_much_was_set_aside(begun: Garbage) -> None:
 
 
 async def test_it_is_looked_again_and_again(begun: Garbage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(garbage, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(garbage, "LOOK_SECONDS", 0)
     gone = cycle()
     kept: list[list[list[int]]] = []
     watching = asyncio.ensure_future(begun.watch())
     async with asyncio.timeout(30):
         while gone() is not None:
             kept.append([[] for _ in range(1_500)])
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0)
     watching.cancel()
