@@ -1,6 +1,6 @@
 """What a flood in one team is to another: the other's p99 while it lasts, beside its quiet p99.
 
-python -m bench.flood [--peer teamcast --peer centrifugo] [--rate 20] [--flood 2000] [--seconds 10] [--repeat 3]
+python -m bench.flood [--peer teamcast --peer centrifugo] [--rate 20] [--flood 2000] [--seconds 30] [--repeat 3]
 
 The cold team is on another partition of the unified stream, or on the same. The flooding team's source records are spread over all source
 partitions, as its producers like. To a peer that does not key by team the partitions are all one: it has one line less.
@@ -76,7 +76,7 @@ async def main() -> None:
     parser.add_argument("--peer", action="append", choices=sorted(SERVERS), help="teamcast alone, if none is named")
     parser.add_argument("--rate", type=float, default=20.0, help="of the cold team, events a second")
     parser.add_argument("--flood", type=float, default=2000.0, help="of the flooding team, events a second")
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()

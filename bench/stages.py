@@ -4,12 +4,16 @@ python -m bench.stages [--events 20000] [--teams 1000] [--repeat 3]
 
 Their sum is what an event would cost if nothing lay between the stages: no protocol, no Faust, no commits, no requests for mail, no cold
 caches. With the floor of `bench.pipeline` beside it that tells how much of a worker's cost is work, and how much lies between.
+
+Of this sum, the last line tells what the libraries take that are written in C or Rust: JSON read and written, batches packed and
+unpacked, rows looked up and put, over the same bytes. A program that checked nothing and merged nothing would still call them.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 import tempfile
 import time
 from collections import defaultdict
@@ -18,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import orjson
 import rocksdict
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
@@ -30,7 +35,7 @@ from agents.repartition import Repartition
 from app.domain.events import Source
 from app.domain.ranks import rank
 from app.domain.recent_records import RecentRecords
-from app.domain.rows import Row, encode, team_row_key
+from app.domain.rows import Row, encode, task_row_key, team_row_key
 from app.domain.topics import UNIFIED
 from app.kafka.appended import Appended
 from app.kafka.fetched import Records
@@ -48,6 +53,7 @@ BATCH_BYTES = 4 * 2**20
 WINDOW = 100_000
 RING_BYTES = 64 * 2**20
 LOG = "0" * 16
+LIBRARIES = "of it, calls of libraries alone"
 FOUNDED = "2020-01-01T00:00:00.000000Z"
 
 
@@ -128,6 +134,36 @@ class Line:
                 entry.finish(carries_state=False, state=None)
             len(Run(entries).frames)
 
+    def call_libraries(self, topic: str, written: Sequence[tuple[bytes, bytes]], stages: Stages) -> None:
+        """Call, for a batch that was passed on, the libraries alone: each as often as the stages have to, with what they give and take."""
+        raw = pack([(key, value, ()) for key, value in written])
+        sources: list[Record] = Records(TopicPartition(topic, 0), MemoryRecords(raw), None, 0, None, None, False, READ_UNCOMMITTED).take(
+            len(written)
+        )
+        events = self._repartition.route([sources], int(time.time() * 1000)).events
+        keys = [task_row_key(event.made.unified.event.team_id, event.made.unified.event.data["taskId"]).encode() for event in events]
+        bodies = [orjson.loads(event.value or b"") for event in events]
+        found = [(key, cast("bytes | None", self._db.get(key)) or b"{}") for key in keys]
+        rows = [orjson.loads(value) for _key, value in found]
+        with stages.stage(LIBRARIES):
+            list(itertools.chain.from_iterable(iter(batch) for batch in iter(MemoryRecords(raw).next_batch, None)))
+            for _key, value in written:
+                orjson.loads(value)
+            for body in bodies:
+                orjson.dumps(body)
+            pack([(event.key, event.value, event.headers) for event in events])
+            for key in keys:
+                self._db.get(key)
+            for _key, value in found:
+                orjson.loads(value)
+            for row in rows:
+                orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
+            pack([(key, value, ()) for key, value in found])
+            batch = rocksdict.WriteBatch(raw_mode=True)
+            for key, value in found:
+                batch.put(key, value)
+            self._db.write(batch)
+
     def close(self) -> None:
         """Close the rows."""
         self._db.close()
@@ -139,7 +175,7 @@ def measure(events: int, teams: int) -> list[dict[str, Any]]:
         line = Line(Path(folder), teams)
         try:
             line.found()
-            stages = Stages()
+            stages, libraries = Stages(), Stages()
             for counted in (Stages(), stages):
                 by_topic: defaultdict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
                 for number in range(events):
@@ -149,10 +185,13 @@ def measure(events: int, teams: int) -> list[dict[str, Any]]:
                 for topic, written in by_topic.items():
                     for start in range(0, len(written), BATCH):
                         line.pass_on(topic, written[start : start + BATCH], counted)
+                        if counted is stages:
+                            line.call_libraries(topic, written[start : start + BATCH], libraries)
         finally:
             line.close()
     found = [{"stage": name, "CPU us/event": seconds / events * 1e6} for name, seconds in stages.seconds.items()]
-    return [*found, {"stage": "all", "CPU us/event": sum(stages.seconds.values()) / events * 1e6}]
+    found.append({"stage": "all", "CPU us/event": sum(stages.seconds.values()) / events * 1e6})
+    return [*found, {"stage": LIBRARIES, "CPU us/event": libraries.seconds[LIBRARIES] / events * 1e6}]
 
 
 def main() -> None:

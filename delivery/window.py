@@ -7,10 +7,13 @@ from collections.abc import Sequence
 
 import orjson
 
-_FIRST_SLOTS = 64
+_FIRST_SLOTS = 4096
+"""48 KiB: little beside what a partition's records take, and the first thousands of them find room without growing."""
 _FULL = 0.7
 """Share of slots in use at which a table grows: at 12 bytes a slot, and half as many again after growing, at most 26 bytes an entry;
 twice that with both tables full."""
+_SPARE = 0.25
+"""Of the entries of the table before: so many more find room in a new one before it grows."""
 _SOURCE = ("source-topic", "source-partition", "source-offset", "source-timestamp")
 
 
@@ -37,8 +40,9 @@ class DuplicateWindow:
             identities: See `identities`.
         """
         if offset - self._newer.base >= self._size:
+            slots = self._newer.slots_for_as_many
             self._older = self._newer if offset - self._newer.base < 2 * self._size else _Table(offset)
-            self._newer = _Table(offset)
+            self._newer = _Table(offset, slots)
         nearest = -1
         for identity in identities:
             key = identity & 0xFFFFFFFFFFFFFFFF or 1  # 0 is an empty slot
@@ -55,10 +59,15 @@ class _Table:
 
     __slots__ = ("_count", "_full", "_keys", "_offsets", "_slots", "base")
 
-    def __init__(self, base: int) -> None:
+    def __init__(self, base: int, slots: int = _FIRST_SLOTS) -> None:
         self.base = base
         self._count = 0
-        self._make(_FIRST_SLOTS)
+        self._make(slots)
+
+    @property
+    def slots_for_as_many(self) -> int:
+        """How many slots the next table needs in order not to grow, if it gets about as many entries: growing holds up the loop."""
+        return max(_FIRST_SLOTS, int(self._count * (1 + _SPARE) / _FULL))
 
     def _make(self, slots: int) -> None:
         self._slots = slots

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from app.domain.named_tuple import new
 from app.domain.rows import decode, encode, merge
 from app.errors import SendFailed
 from app.kafka.client import connection
@@ -124,7 +125,9 @@ class Changelog:
         unsent = rows
         alone = True
         for _ in range(REWRITES):
-            sent = await self._sender.send([Outgoing(self._topic, key, value, partition=partition) for key, value in unsent.items()])
+            sent = await self._sender.send(
+                [new(Outgoing, (self._topic, key, value, (), partition, None, None)) for key, value in unsent.items()]
+            )
             begin, last = sent[0].offset, sent[-1].offset
             if not sent.placed:
                 last = -1

@@ -14,6 +14,7 @@ import orjson
 from app.domain import compact_json
 from app.domain.events import Source, UnifiedEvent
 from app.domain.fold import NO_TASK_FIELDS
+from app.domain.named_tuple import new
 from app.domain.ranks import rank, timestamp_of
 from app.domain.rows import MAX_FIELDS, Row
 
@@ -66,7 +67,7 @@ def fold(event: UnifiedEvent, source: Source, stored: bytes | None) -> Folded | 
     ranks = [*ranks, rank(event.type, event.timestamp, source)]
     row = compact_json.dumps({"f": news, "m": marks, "r": ranks}, option=orjson.OPT_SORT_KEYS)
     creator, assignee = news.get("creatorId"), news.get("assigneeId")
-    return Folded(row, creator and creator[1], assignee and assignee[1])
+    return new(Folded, (row, creator and creator[1], assignee and assignee[1]))
 
 
 def _kept(stored: bytes, data: dict[str, Any], timestamp: str, makes: bool) -> _Parts | None:
@@ -83,10 +84,10 @@ def _kept(stored: bytes, data: dict[str, Any], timestamp: str, makes: bool) -> _
         fields, marks, ranks = row["f"], row["m"], row["r"]
         if len(row) != 3 or not _MARKS.issuperset(marks) or not _ascending(ranks) or timestamp <= timestamp_of(ranks[-1]):
             return None
-        fields = {name: pair for name, pair in fields.items() if name not in data}
         marks = {"created": marks["created"]} if "created" in marks and not makes else {}
-        if not fields and marks:  # what most producers write: every field there is
-            return fields, {"created": 0}, [ranks[marks["created"]]]
+        if marks and fields.keys() <= data.keys():  # what most producers write: every field there is
+            return {}, {"created": 0}, [ranks[marks["created"]]]
+        fields = {name: pair for name, pair in fields.items() if name not in data}
         # Ranks that nothing names any more go, and the places of the others close up.
         places = sorted({*marks.values(), *[pair[0] for pair in fields.values()]})
         if not places or places[-1] == len(places) - 1:

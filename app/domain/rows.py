@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from app.domain import compact_json
+from app.domain.named_tuple import new
 
 TASK_FIELDS: Final = ("title", "description", "completed", "priority", "due", "creatorId", "assigneeId")
 TEAM_FIELDS: Final = ("name", "description", "ownerId")
@@ -75,12 +76,12 @@ def merge(a: Row, b: Row) -> Row:
         ``a`` itself when ``b`` adds nothing, so that the caller can skip a write.
     """
     marks = a.marks
-    for name, new in b.marks.items():
+    for name, at in b.marks.items():
         known = marks.get(name)
-        if known is None or new > known:
+        if known is None or at > known:
             if marks is a.marks:
                 marks = marks.copy()
-            marks[name] = new
+            marks[name] = at
 
     fields = a.fields
     floor = _floor(marks)
@@ -137,10 +138,8 @@ def decode(data: bytes) -> Row:
     try:
         stored = orjson.loads(data)
         ranks = stored["r"]
-        return Row(
-            {name: ranks[position] for name, position in stored["m"].items()},
-            {name: (ranks[position], value) for name, (position, value) in stored["f"].items()},
-        )
+        marks = {name: ranks[position] for name, position in stored["m"].items()}
+        return new(Row, (marks, {name: (ranks[position], value) for name, (position, value) in stored["f"].items()}))
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"no row: {data[:100]!r}") from error
 

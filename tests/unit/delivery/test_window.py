@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.domain.events import Source, UnifiedEvent, encode
 from app.domain.unified import default_event_id, headers_for, usual_headers
-from delivery.window import DuplicateWindow, identities
+from delivery.window import DuplicateWindow, _Table, identities
 from tests.unit.domain.test_usual_task import nearly_ours
 
 SOURCE = Source("task.created", 2, 15, 1_795_428_000_000)
@@ -79,6 +79,30 @@ def test_what_it_remembers_does_not_grow_with_the_log() -> None:
         return found
 
     assert held_after(21) < 2 * held_after(3)
+
+
+def test_a_window_after_another_one_of_as_many_records_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    grown: list[int] = []
+    grow = _Table._grow
+
+    def noted(table: _Table) -> None:
+        grown.append(table.base)
+        grow(table)
+
+    monkeypatch.setattr(_Table, "_grow", noted)
+    window = DuplicateWindow(20_000)
+    for offset in range(80_000):
+        window.distance(offset, [hash((b"team:1", offset))])
+    assert grown
+    assert set(grown) == {0}
+
+
+def test_after_a_busy_time_a_quiet_one_needs_little() -> None:
+    busy = _Table(0)
+    for offset in range(20_000):
+        busy.swap(offset + 1, offset)
+    quiet = _Table(20_000, busy.slots_for_as_many)
+    assert quiet.slots_for_as_many == _Table(0).slots_for_as_many < busy.slots_for_as_many
 
 
 def test_the_edge_of_the_window_belongs_to_it() -> None:
