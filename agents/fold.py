@@ -66,9 +66,8 @@ class Folding:
         now_ms = int(time.time() * 1000)
         for count, record in enumerate(records):
             if count and count % SLICE_RECORDS == 0:
-                await asyncio.sleep(
-                    0
-                )  # a rebalance may come in between, as it may while what follows is sent: writing merges with what is there
+                # A rebalance may come in between, as it may while what follows is sent: writing merges with what is there.
+                await asyncio.sleep(0)
             asks = record.offset > asked
             try:
                 shared: SharedRecord = record.made or self._recent.read(record.value, record.headers, record.key)

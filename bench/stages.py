@@ -6,7 +6,7 @@ Their sum is what an event would cost if nothing lay between the stages: no prot
 caches. With the floor of `bench.pipeline` beside it that tells how much of a worker's cost is work, and how much lies between.
 
 Of this sum, the last line tells what the libraries take that are written in C or Rust: JSON read and written, batches packed and
-unpacked, rows looked up and put, over the same bytes. A program that checked nothing and merged nothing would still call them.
+unpacked, rows looked up and put, over the same bytes. Whoever keeps rows of JSON calls them, however little it checks.
 """
 
 from __future__ import annotations

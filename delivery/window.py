@@ -11,7 +11,7 @@ _FIRST_SLOTS = 4096
 """48 KiB: little beside what a partition's records take, and the first thousands of them find room without growing."""
 _FULL = 0.7
 """Share of slots in use at which a table grows: at 12 bytes a slot, and half as many again after growing, at most 26 bytes an entry;
-twice that with both tables full."""
+twice that with both tables full. One that begins with the size of a busier one takes what that took, until the next."""
 _SPARE = 0.25
 """Of the entries of the table before: so many more find room in a new one before it grows."""
 _SOURCE = ("source-topic", "source-partition", "source-offset", "source-timestamp")
